@@ -1,0 +1,1 @@
+"""What speaks to the hospital: receiver, worker, results, sender and the command line."""

@@ -1,0 +1,64 @@
+"""The model card: what the shipped weights are, what they were trained on and how well they did.
+
+Preprocessing constants travel with the weights (timm's habit): nothing about a model is written twice.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from inference.errors import ModelDamaged
+
+CARD_NAME = "card.json"
+WEIGHTS_NAME = "weights.safetensors"
+SHIPPED = Path(__file__).parent / "models" / "pneumonia"
+"""The bundle inside the package: card and weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What is known of one set of weights.
+
+    `mean` and `std` normalise a grey image in 0..1; `input_size` is the side of the square input in pixels;
+    `temperature` divides the logit before the sigmoid. `training` and `figures` are for people: free JSON.
+    """
+
+    name: str
+    version: str
+    architecture: str
+    sha256: str
+    labels: tuple[str, ...]
+    input_size: int
+    mean: float
+    std: float
+    temperature: float
+    threshold: float
+    training: dict[str, Any]
+    figures: dict[str, Any]
+
+
+def load_card(bundle: Path) -> ModelCard:
+    """Read a bundle's card and check that the weights beside it are the ones it describes.
+
+    Does not load the weights, so the parent process can refuse a damaged model before any port is opened.
+
+    Raises
+    ------
+    ModelDamaged
+        The card or the weights are missing, unreadable, or the weights' SHA-256 is not the card's.
+    """
+    try:
+        fields = json.loads((bundle / CARD_NAME).read_text(encoding="utf-8"))
+        card = ModelCard(**{**fields, "labels": tuple(fields["labels"])})
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ModelDamaged(bundle / CARD_NAME, "the model card is missing or unreadable") from error
+    try:
+        with (bundle / WEIGHTS_NAME).open("rb") as weights:
+            digest = hashlib.file_digest(weights, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelDamaged(bundle / WEIGHTS_NAME, "the weights cannot be read") from error
+    if digest != card.sha256:
+        raise ModelDamaged(bundle / WEIGHTS_NAME, "the weights' SHA-256 is not the one in the model card")
+    return card

@@ -1,0 +1,31 @@
+"""What can go wrong in this room.
+
+    InferenceError
+    ├── ImageRejected       reject: the image cannot be analysed, for a coded reason
+    └── ModelDamaged        stop: the model is not what its card says
+"""
+
+from pathlib import Path
+
+from inference.prediction import Reason
+
+
+class InferenceError(Exception):
+    """The room's root."""
+
+
+class ImageRejected(InferenceError):
+    """This image is not analysable; `reason` says why."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason.sentence)
+        self.reason = reason
+
+
+class ModelDamaged(InferenceError):
+    """The model at `path` must not be used; `fault` says why."""
+
+    def __init__(self, path: Path, fault: str) -> None:
+        super().__init__(f"{path}: {fault}; install the package again, or name another bundle in [model] bundle")
+        self.path = path
+        self.fault = fault

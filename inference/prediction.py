@@ -1,0 +1,96 @@
+"""What the node can say of one image: a prediction, or the coded reason why it makes none.
+
+Plain values that cross processes and go into the database; importing this module costs nothing.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+
+class Reason(StrEnum):
+    """Why an image is not analysable; a result, not an error. The value is what the database and logs hold."""
+
+    MODALITY = "modality"
+    LATERAL_VIEW = "lateral_view"
+    UNSUPPORTED_VIEW = "unsupported_view"
+    BODY_PART = "body_part"
+    AGE = "age"
+    NO_PIXELS = "no_pixels"
+    UNDECODABLE_PIXELS = "undecodable_pixels"
+    UNREADABLE_FILE = "unreadable_file"
+    TOO_LARGE = "too_large"
+    TOO_SMALL = "too_small"
+    MULTIPLE_FRAMES = "multiple_frames"
+    COLOUR = "colour"
+    BLANK = "blank"
+
+    @property
+    def sentence(self) -> str:
+        """The reason in words for a radiologist, without anything taken from the image's header."""
+        return _SENTENCES[self]
+
+
+_SENTENCES = {
+    Reason.MODALITY: "not a projection radiograph (modality CR or DX)",
+    Reason.LATERAL_VIEW: "lateral view; only frontal views (PA, AP) are analysed",
+    Reason.UNSUPPORTED_VIEW: "view not supported; only frontal views (PA, AP) are analysed",
+    Reason.BODY_PART: "body part is not the chest",
+    Reason.AGE: "patient's age is outside the range that the model was made for",
+    Reason.NO_PIXELS: "object holds no pixel data",
+    Reason.UNDECODABLE_PIXELS: "pixel data cannot be decoded",
+    Reason.UNREADABLE_FILE: "data set cannot be read",
+    Reason.TOO_LARGE: "image is larger than the limit",
+    Reason.TOO_SMALL: "image is too small to be a radiograph",
+    Reason.MULTIPLE_FRAMES: "more than one frame",
+    Reason.COLOUR: "colour image",
+    Reason.BLANK: "image is blank or almost blank",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A box of attention in source pixels: first column and row inside, last column and row outside."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Where the classifier looked: a coarse grid over the whole image, row by row, 0 (none) to 1 (the peak)."""
+
+    rows: int
+    columns: int
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The classifier's answer for one image.
+
+    `score` is 0..1 and `threshold` the one in force when it was made: flagged means score >= threshold.
+    `regions` are sorted by attention, strongest first; empty when not flagged.
+    """
+
+    score: float
+    threshold: float
+    attention: Attention
+    regions: tuple[Region, ...]
+
+    @property
+    def flagged(self) -> bool:
+        """Whether the image is reported as *pneumonia likely*."""
+        return self.score >= self.threshold
+
+
+@dataclass(frozen=True, slots=True)
+class NotAnalysable:
+    """No prediction is made of this image, for a coded reason."""
+
+    reason: Reason
+
+
+Outcome: TypeAlias = Prediction | NotAnalysable
