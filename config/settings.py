@@ -1,0 +1,263 @@
+"""Everything that an administrator decides, as frozen types.
+
+The default of every setting stands here and, with its reason, in ``node.toml``; a test keeps them the same.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import IPv6Address, ip_address
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from config.errors import Fault
+from config.values import Address, AeTitle, Host, Name, OptionalSettingsPath, SettingsPath
+
+
+class Section(BaseModel):
+    """What all sections have in common: values of the right type and no unknown names."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,  # port = "104" is a slip of the pen that a page or another tool may read otherwise
+        allow_inf_nan=False,
+        validate_default=True,  # a default path starts at the same folder as a written one ...
+        revalidate_instances="always",  # ... also where its whole section is not written
+        protected_namespaces=(),  # a section is called "model", as an administrator calls it
+    )
+
+
+class NodeSettings(Section):
+    """``[node]``: who this node is and where it keeps what it must not lose."""
+
+    ae_title: AeTitle = "CXR_NODE"
+    data_dir: SettingsPath = Path("data")
+
+
+class ReceiverSettings(Section):
+    """``[receiver]``: where the node listens, and to whom."""
+
+    host: Host = "127.0.0.1"
+    port: int = Field(default=11112, ge=0, le=65535)  # 0: any port that is free
+    require_known_source: bool = True
+    study_quiet_seconds: float = Field(default=2.0, ge=0, le=3600)
+    maximum_associations: int = Field(default=32, ge=1, le=1000)
+    network_timeout_seconds: float = Field(default=60.0, ge=1, le=3600)
+
+
+class Source(Section):
+    """``[[sources]]``: a system that may send radiographs."""
+
+    name: Name
+    ae_title: AeTitle
+    hosts: tuple[Address, ...] = Field(
+        strict=False,
+        min_length=1,
+        description='a list of addresses or networks such as ["10.1.2.3"], not empty',
+    )
+    analyse_secondary_capture: bool = False
+    study_quiet_seconds: float | None = Field(default=None, ge=0, le=3600)  # None: the receiver's
+
+
+class Destination(Section):
+    """``[[destinations]]``: an archive that gets every result."""
+
+    name: Name
+    ae_title: AeTitle
+    host: Host
+    port: int = Field(ge=1, le=65535)
+
+
+class ModelSettings(Section):
+    """``[model]``: what looks at the pictures."""
+
+    bundle: OptionalSettingsPath = None  # None: the model in the package
+    threshold: float | None = Field(default=None, ge=0, le=1)  # None: the model card's
+    minimum_age_years: float = Field(default=1.0, ge=0, le=150)
+    deadline_seconds: float = Field(default=60.0, ge=1, le=3600)
+    images_per_process: int = Field(default=1000, ge=1, le=1_000_000)
+
+
+class ResultsSettings(Section):
+    """``[results]``: what is sent back."""
+
+    heatmap_for_negatives: bool = False
+    heatmap_modality: Literal["source", "OT"] = "source"
+
+
+class StorageSettings(Section):
+    """``[storage]``: when the disk is too full to promise anything."""
+
+    minimum_free_megabytes: int = Field(default=1024, ge=0, le=10**9)
+
+
+class RetrySettings(Section):
+    """``[retry]``: how often and how long the node tries again."""
+
+    analyse_attempts: int = Field(default=3, ge=1, le=100)
+    analyse_first_seconds: float = Field(default=5.0, ge=0.001, le=86400)
+    deliver_first_seconds: float = Field(default=2.0, ge=0.001, le=86400)
+    deliver_longest_seconds: float = Field(default=30.0, ge=0.001, le=86400)
+    deliver_give_up_days: float = Field(default=14.0, ge=0.001, le=3650)
+
+
+class RetentionSettings(Section):
+    """``[retention]``: how long a finished study is kept."""
+
+    days: float = Field(default=30.0, ge=0, le=36500)
+
+
+class LoggingSettings(Section):
+    """``[logging]``: how much the node tells."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class ClashError(ValueError):
+    """Settings that are right each by itself and not together; `faults` names them."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("; ".join(map(str, self.faults)))
+
+
+class Settings(Section):
+    """The whole settings file."""
+
+    node: NodeSettings = NodeSettings()
+    receiver: ReceiverSettings = ReceiverSettings()
+    sources: tuple[Source, ...] = Field(default=(), strict=False)
+    destinations: tuple[Destination, ...] = Field(default=(), strict=False)
+    model: ModelSettings = ModelSettings()
+    results: ResultsSettings = ResultsSettings()
+    storage: StorageSettings = StorageSettings()
+    retry: RetrySettings = RetrySettings()
+    retention: RetentionSettings = RetentionSettings()
+    logging: LoggingSettings = LoggingSettings()
+
+    def source_of(self, calling_ae_title: str, address: str) -> Source | None:
+        """Find the source that a peer is.
+
+        Parameters
+        ----------
+        calling_ae_title
+            What the peer calls itself; spaces around it are not significant (PS3.5 section 6.2).
+        address
+            The peer's IP address, also an IPv4 address written as IPv6 (``::ffff:10.1.2.3``).
+
+        Returns
+        -------
+        Source or None
+            None for a stranger.
+        """
+        title = calling_ae_title.strip(" ")
+        try:
+            peer = ip_address(address)
+        except ValueError:
+            return None
+        if isinstance(peer, IPv6Address) and peer.ipv4_mapped:
+            peer = peer.ipv4_mapped
+        for source in self.sources:
+            if source.ae_title == title and any(peer in network for network in source.hosts):
+                return source
+        return None
+
+    def quiet_seconds(self, source: Source | None) -> float:
+        """Tell for how long a study of this source must be quiet before it is reported."""
+        if source is None or source.study_quiet_seconds is None:
+            return self.receiver.study_quiet_seconds
+        return source.study_quiet_seconds
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        faults = list(
+            clashes(
+                receiver=self.receiver,
+                retry=self.retry,
+                sources=dict(enumerate(self.sources)),
+                destinations=dict(enumerate(self.destinations)),
+            )
+        )
+        if faults:
+            raise ClashError(faults)
+        return self
+
+
+def clashes(
+    *,
+    receiver: ReceiverSettings | None,
+    retry: RetrySettings | None,
+    sources: Mapping[int, Source],
+    destinations: Mapping[int, Destination],
+) -> Iterator[Fault]:
+    """Find the settings that do not fit together.
+
+    Parameters
+    ----------
+    receiver, retry
+        The sections, or None where they have faults of their own.
+    sources, destinations
+        Those without faults of their own, by their place in the file: what is wrong with one must not hide
+        what is wrong with the others.
+    """
+    yield from _same_names("sources", sources)
+    yield from _same_names("destinations", destinations)
+    for (first, one), (second, other) in combinations(sources.items(), 2):
+        if one.ae_title == other.ae_title and _overlap(one, other):
+            yield Fault(
+                f"sources[{second}].hosts",
+                f"must not share an address with sources[{first}], which has the same AE title: "
+                "it would be open which of the two is sending",
+            )
+    for (first, to), (second, also) in combinations(destinations.items(), 2):
+        if (to.ae_title, to.host.lower(), to.port) == (also.ae_title, also.host.lower(), also.port):
+            yield Fault(
+                f"destinations[{second}]",
+                f"must be another archive than destinations[{first}], which has the same AE title, host "
+                "and port: it would get every result twice",
+            )
+    if receiver:
+        for place, to in destinations.items():
+            if to.port == receiver.port and _is_own_address(to.host, receiver.host):
+                yield Fault(
+                    f"destinations[{place}].port",
+                    f"must not be the node's own receiver ({receiver.host} port {receiver.port}): "
+                    "it would send its results to itself",
+                )
+    if retry and retry.deliver_longest_seconds < retry.deliver_first_seconds:
+        yield Fault(
+            "retry.deliver_longest_seconds",
+            f"must be at least retry.deliver_first_seconds, which is {retry.deliver_first_seconds:g}; "
+            f"found {retry.deliver_longest_seconds:g}",
+        )
+
+
+def _same_names(section: str, entries: Mapping[int, Any]) -> Iterator[Fault]:
+    places: dict[str, int] = {}
+    for place, entry in entries.items():
+        first = places.setdefault(entry.name, place)
+        if first != place:
+            yield Fault(
+                f"{section}[{place}].name",
+                f'must be a name of its own; found "{entry.name}", which {section}[{first}] has',
+            )
+
+
+def _overlap(one: Source, other: Source) -> bool:
+    return any(here.overlaps(there) for here in one.hosts for there in other.hosts)
+
+
+def _is_own_address(host: str, listening: str) -> bool:
+    """Tell whether a connection to `host` ends at a socket that listens at `listening` of this machine."""
+    if host.lower() == listening.lower():
+        return True
+    return _is_loopback(host) and (_is_loopback(listening) or listening in {"0.0.0.0", "::"})  # noqa: S104 - compared, not bound
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
