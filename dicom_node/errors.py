@@ -1,0 +1,72 @@
+"""What can go wrong in this room.
+
+    NodeError
+    ├── DataSetRefused           reject: what arrived cannot be stored; carries the exact DIMSE status
+    ├── DeliveryFault
+    │   ├── PeerUnreachable      retry: nobody answers at the destination's host and port, or it went away
+    │   ├── AssociationRefused   retry: the destination answers and refuses; an administrator may mend it
+    │   ├── TransferFailed       retry: the outcome is unknown, or the destination cannot take it now
+    │   └── ResultRefused        reject: the destination refuses this object for good
+    ├── AnalysisDied             retry: the analysing process died or was killed at its deadline
+    └── AnalysisFailed           retry: the analysing process met an error that nobody foresaw
+"""
+
+
+class NodeError(Exception):
+    """The room's root."""
+
+
+class DataSetRefused(NodeError):
+    """The data set is answered with `status` (PS3.4 table B.2-1); `comment` is for Error Comment (0000,0902)."""
+
+    def __init__(self, status: int, comment: str) -> None:
+        super().__init__(f"0x{status:04X} {comment}")
+        self.status = status
+        self.comment = comment
+
+
+class DeliveryFault(NodeError):
+    """A result did not arrive; `reason` is what the database and the administrator get to read.
+
+    `status` is the DIMSE status that the destination answered, if it answered.
+    """
+
+    def __init__(self, reason: str, status: int | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.status = status
+
+
+class PeerUnreachable(DeliveryFault):
+    """No association: no connection, no answer, or the peer aborted it."""
+
+
+class AssociationRefused(DeliveryFault):
+    """The peer rejected the association (PS3.8 section 9.3.4) or all of its presentation contexts."""
+
+
+class TransferFailed(DeliveryFault):
+    """The object may or may not have arrived, or the peer cannot take it now; sending it again is safe,
+    since it is the same object under the same UID."""
+
+
+class ResultRefused(DeliveryFault):
+    """The peer will answer the same the next time: a person has to look."""
+
+
+class AnalysisDied(NodeError):
+    """The analysing process is gone; `reason` is `worker_died` or `deadline_exceeded`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class AnalysisFailed(NodeError):
+    """An unforeseen error in the analysing process: its type and where it was raised, never its text,
+    which may hold what a header held."""
+
+    def __init__(self, error_type: str, where: tuple[str, ...]) -> None:
+        super().__init__(error_type)
+        self.error_type = error_type
+        self.where = where

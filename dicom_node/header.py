@@ -1,0 +1,116 @@
+"""The few attributes of an arriving data set that the node needs before it answers.
+
+Reads no further than the UIDs of group 0020 and decodes nothing: a deflated data set is inflated only so far.
+The bytes come from the network; whatever they hold ends as identity or as a refusal.
+"""
+
+import io
+import re
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_dataset
+from pydicom.tag import BaseTag, Tag
+from pydicom.uid import UID
+from pynetdicom.dsutils import split_dataset
+
+from dicom_node.errors import DataSetRefused
+
+CANNOT_UNDERSTAND = 0xC000
+DOES_NOT_MATCH = 0xA900
+INFLATED_AT_MOST = 4 * 1024 * 1024
+LAST_TAG = Tag("SeriesInstanceUID")
+_NEEDED = [
+    Tag(keyword)
+    for keyword in (
+        "SOPClassUID",
+        "SOPInstanceUID",
+        "AccessionNumber",
+        "Manufacturer",
+        "StudyInstanceUID",
+        "SeriesInstanceUID",
+    )
+]
+# Archives hold UIDs with leading zeros in a component; they are illegal and harmless.
+_UID = re.compile(r"[0-9.]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a data set says it is. UIDs hold digits and dots only; `accession_number` has at most 64 characters."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+    accession_number: str
+    manufacturer: str
+    transfer_syntax_uid: str
+
+
+def read_identity(path: Path) -> Identity:
+    """Read the identity of the data set in the Part 10 file at `path`.
+
+    Raises
+    ------
+    DataSetRefused
+        With 0xC000 where the data set cannot be read or has no valid UID where one is needed,
+        with 0xA900 where it is not of the SOP class or instance that the C-STORE request named (PS3.4 B.2.3).
+    """
+    header, announced, transfer_syntax = _read(path)
+    identity = Identity(
+        _uid(header, "SOPClassUID"),
+        _uid(header, "SOPInstanceUID"),
+        _uid(header, "StudyInstanceUID"),
+        _uid(header, "SeriesInstanceUID"),
+        _text(header, "AccessionNumber")[:64],
+        _text(header, "Manufacturer"),
+        str(transfer_syntax),
+    )
+    if (identity.sop_class_uid, identity.sop_instance_uid) != announced:
+        raise DataSetRefused(DOES_NOT_MATCH, "SOP Class or Instance UID differs from the request's")
+    return identity
+
+
+def _read(path: Path) -> tuple[Dataset, tuple[str, str], UID]:
+    try:
+        meta, offset = split_dataset(path)
+        syntax = UID(meta.TransferSyntaxUID)
+        with path.open("rb") as file:
+            file.seek(offset)
+            content: io.BufferedReader | io.BytesIO = file
+            if syntax.is_deflated:
+                inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+                content = io.BytesIO(inflate.decompress(file.read(INFLATED_AT_MOST), INFLATED_AT_MOST))
+            header = read_dataset(
+                content,
+                is_implicit_VR=syntax.is_implicit_VR,
+                is_little_endian=syntax.is_little_endian,
+                stop_when=_is_past,
+                specific_tags=list(_NEEDED),
+            )
+    except Exception as error:  # noqa: BLE001 - pydicom raises anything on foreign bytes; all of it means this
+        raise DataSetRefused(CANNOT_UNDERSTAND, "data set cannot be read") from error
+    return header, (str(meta.MediaStorageSOPClassUID), str(meta.MediaStorageSOPInstanceUID)), syntax
+
+
+def _is_past(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+    return tag > LAST_TAG
+
+
+def _uid(header: Dataset, keyword: str) -> str:
+    value = _text(header, keyword)
+    if not _UID.fullmatch(value):
+        raise DataSetRefused(CANNOT_UNDERSTAND, f"{keyword} is missing or not a UID")
+    return value
+
+
+def _text(header: Dataset, keyword: str) -> str:
+    """Return an element's raw value as text; bytes outside ASCII do not matter for what is read here."""
+    if keyword not in header:
+        return ""
+    value = header.get_item(keyword).value
+    text = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value or "")
+    return text.strip(" \0")

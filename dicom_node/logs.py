@@ -1,0 +1,88 @@
+"""Logs: one JSON object a line on stderr, constant event names, an allow-list of keys.
+
+No names, no patient IDs, no free text from a header, no text of an exception that may hold them: a key that is
+not on the list is dropped. The libraries' own loggers and warnings are silenced, because they print values of
+data sets (pynetdicom 3.0.4 whole data sets at debug level, highdicom 0.28.2 a patient's name in a warning).
+"""
+
+import logging
+import sys
+import warnings
+from typing import Any
+
+import structlog
+from structlog.typing import EventDict
+
+from config.settings import LoggingSettings
+
+ALLOWED = frozenset(
+    {
+        "event",
+        "level",
+        "timestamp",
+        "address",
+        "ae_title",
+        "attempts",
+        "bytes",
+        "comment",
+        "count",
+        "delivery",
+        "destination",
+        "error_type",
+        "fault",
+        "flagged",
+        "job",
+        "kind",
+        "milliseconds",
+        "objects",
+        "reason",
+        "retry_in_seconds",
+        "revision",
+        "role",
+        "score",
+        "sop_class_uid",
+        "sop_instance_uid",
+        "source",
+        "status",
+        "study_instance_uid",
+        "sweep",
+        "where",
+    }
+)
+LIBRARIES = ("pynetdicom", "pydicom", "highdicom", "apscheduler", "alembic")
+
+
+def configure(settings: LoggingSettings) -> None:
+    """Send this process's logs to stderr, and nobody else's."""
+    warnings.simplefilter("ignore")
+    for name in LIBRARIES:
+        logger = logging.getLogger(name)
+        logger.handlers = [logging.NullHandler()]
+        logger.propagate = False
+        logger.setLevel(logging.CRITICAL)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _keep_allowed,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(settings.level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+def where_raised(error: BaseException) -> tuple[str, ...]:
+    """Return the innermost places of an error's traceback as `module:line`, without any of its text."""
+    places = []
+    traceback = error.__traceback__
+    while traceback is not None:
+        module = traceback.tb_frame.f_globals.get("__name__", "?")
+        places.append(f"{module}:{traceback.tb_lineno}")
+        traceback = traceback.tb_next
+    return tuple(places[-6:])
+
+
+def _keep_allowed(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    return {key: value for key, value in event.items() if key in ALLOWED}

@@ -1,0 +1,197 @@
+"""The Storage SCP: who may send, what is kept, and the one answer that means *it is safe here*.
+
+A data set goes from the socket to a file in the store's `incoming` folder as it came (pynetdicom 3.0.4 writes it
+in pieces when `STORE_RECV_CHUNKED_DATASET` is set). Then: file durable, row durable, and only then 0x0000.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+from pynetdicom import AE, AllStoragePresentationContexts, _config, evt
+from pynetdicom.sop_class import Verification
+from pynetdicom.transport import ThreadedAssociationServer
+
+from config.settings import Settings
+from dicom_node.errors import DataSetRefused
+from dicom_node.header import Identity, read_identity
+from dicom_node.results.equipment import MANUFACTURER
+from inference.radiograph import decodable_transfer_syntaxes
+from storage import audit, ledger
+from storage.errors import StorageError
+from storage.folder import DataFolder
+from storage.records import OWN_RESULT, Receipt, ReceivedInstance
+
+SUCCESS = 0x0000
+OUT_OF_RESOURCES = 0xA700
+REJECTED_PERMANENT, BY_USER, CALLING_AE_TITLE_NOT_RECOGNISED = 0x01, 0x01, 0x03
+MAXIMUM_PDU_SIZE = 131072  # what dcmtk and Orthanc use at most; bounds what one PDU can make us hold
+
+_log = structlog.get_logger()
+
+
+class Receiver:
+    """Takes radiographs over the network. `received` is called after each instance that brings new work."""
+
+    def __init__(self, settings: Settings, folder: DataFolder, received: Callable[[], None]) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._received = received
+        self._server: ThreadedAssociationServer | None = None
+
+    def start(self) -> tuple[str, int]:
+        """Open the port and return the address that it is open on.
+
+        Raises
+        ------
+        OSError
+            The address is in use or not this machine's.
+        """
+        # pynetdicom has no argument for these two: the first is its module's setting, the second decides where
+        # its NamedTemporaryFile lies, which must be the disk of the object store for a rename to be atomic.
+        _config.STORE_RECV_CHUNKED_DATASET = True
+        tempfile.tempdir = str(self._folder.objects.incoming)
+        receiver = self._settings.receiver
+        entity = AE(self._settings.node.ae_title)
+        entity.require_called_aet = True
+        entity.maximum_associations = receiver.maximum_associations
+        entity.maximum_pdu_size = MAXIMUM_PDU_SIZE
+        entity.network_timeout = receiver.network_timeout_seconds
+        entity.acse_timeout = receiver.network_timeout_seconds
+        entity.dimse_timeout = receiver.network_timeout_seconds
+        syntaxes = list(decodable_transfer_syntaxes())
+        for context in AllStoragePresentationContexts:
+            entity.add_supported_context(context.abstract_syntax, syntaxes)
+        entity.add_supported_context(Verification)
+        self._server = entity.start_server(
+            (receiver.host, receiver.port),
+            block=False,
+            evt_handlers=[
+                (evt.EVT_REQUESTED, self._admit),
+                (evt.EVT_REJECTED, self._note_refusal),
+                (evt.EVT_C_STORE, self._store),
+            ],
+        )
+        host, port = self._server.server_address[:2]
+        return str(host), int(port)
+
+    def stop(self) -> None:
+        """Take no more associations, and end those that are open: what was not answered is sent again."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server = None
+
+    def _admit(self, event: evt.Event) -> None:
+        """Refuse strangers: a source is an AE title together with the addresses that it may call from."""
+        association = event.assoc
+        title = association.requestor.primitive.calling_ae_title
+        address = association.requestor.address
+        if not self._settings.receiver.require_known_source or self._settings.source_of(title, address):
+            return
+        association.acse.send_reject(REJECTED_PERMANENT, BY_USER, CALLING_AE_TITLE_NOT_RECOGNISED)
+        self._note_refusal(event)
+        association.kill()
+
+    def _note_refusal(self, event: evt.Event) -> None:
+        requestor = event.assoc.requestor
+        title, address = requestor.primitive.calling_ae_title, requestor.address
+        _log.warning("association_refused", ae_title=title, address=address)
+        try:
+            with self._folder.database.write() as connection:
+                audit.append(connection, time.time(), "association_refused", ae_title=title, address=address)
+        except StorageError as error:
+            _log.error("audit_unavailable", error_type=type(error).__name__)
+
+    def _store(self, event: evt.Event) -> int | Dataset:
+        """Answer one C-STORE request (PS3.4 B.2.3)."""
+        started = time.perf_counter()
+        path = Path(event.dataset_path)
+        requestor = event.assoc.requestor
+        source = self._settings.source_of(requestor.ae_title, requestor.address)
+        source_name = source.name if source else requestor.ae_title
+        try:
+            self._require_room()
+            identity = read_identity(path)
+            instance = self._keep(
+                path, identity, source_name, secondary_capture=bool(source and source.analyse_secondary_capture)
+            )
+            receipt = self._enter(instance, self._settings.quiet_seconds(source))
+        except DataSetRefused as refusal:
+            _log.warning("instance_refused", source=source_name, status=refusal.status, comment=refusal.comment)
+            return _status(refusal.status, refusal.comment)
+        except StorageError as error:
+            _log.error("instance_not_stored", source=source_name, error_type=type(error).__name__)
+            return _status(OUT_OF_RESOURCES, "cannot be stored now")
+        _log.info(
+            f"instance_{receipt}",
+            source=source_name,
+            sop_class_uid=identity.sop_class_uid,
+            sop_instance_uid=identity.sop_instance_uid,
+            bytes=instance.size,
+            reason=instance.stored_only,
+            milliseconds=round((time.perf_counter() - started) * 1000, 1),
+        )
+        if receipt is Receipt.NEW:
+            self._received()
+        return SUCCESS
+
+    def _require_room(self) -> None:
+        needed = self._settings.storage.minimum_free_megabytes * 1_000_000
+        if self._folder.objects.free_bytes() < needed:
+            raise DataSetRefused(OUT_OF_RESOURCES, "disk is almost full")
+
+    def _keep(self, path: Path, identity: Identity, source_name: str, *, secondary_capture: bool) -> ReceivedInstance:
+        stored = self._folder.objects.adopt(path)
+        return ReceivedInstance(
+            sop_instance_uid=identity.sop_instance_uid,
+            sop_class_uid=identity.sop_class_uid,
+            transfer_syntax_uid=identity.transfer_syntax_uid,
+            study_instance_uid=identity.study_instance_uid,
+            series_instance_uid=identity.series_instance_uid,
+            accession_number=identity.accession_number,
+            object_key=stored.key,
+            size=stored.size,
+            source=source_name,
+            stored_only=stored_only(identity, analyse_secondary_capture=secondary_capture),
+        )
+
+    def _enter(self, instance: ReceivedInstance, quiet_seconds: float) -> Receipt:
+        now = time.time()
+        with self._folder.database.write() as connection:
+            receipt = ledger.receive(connection, instance, quiet_seconds, now)
+            audit.append(
+                connection,
+                now,
+                f"instance_{receipt}",
+                source=instance.source,
+                sop_instance_uid=instance.sop_instance_uid,
+                study_instance_uid=instance.study_instance_uid,
+            )
+        return receipt
+
+
+def stored_only(identity: Identity, *, analyse_secondary_capture: bool) -> str | None:
+    """Return why an instance is kept and never analysed, or None where it is to be analysed.
+
+    Every class whose name in PS3.4 table B.5-1 says *Image Storage* is looked at, so that a CT that was routed
+    here by mistake gets its answer; reports, key objects, presentation states and the like are only kept.
+    """
+    name = UID(identity.sop_class_uid).name
+    if identity.manufacturer == MANUFACTURER:
+        return OWN_RESULT
+    if "Image Storage" not in name:
+        return "not_an_image"
+    if "Secondary Capture" in name and not analyse_secondary_capture:
+        return "secondary_capture"
+    return None
+
+
+def _status(status: int, comment: str) -> Dataset:
+    answer = Dataset()
+    answer.Status = status
+    answer.ErrorComment = comment[:64]
+    return answer

@@ -1,0 +1,47 @@
+"""When to try again: a pure decision of what happened, how often, since when and what time it is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Try again, not before `at`."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Stop trying: a person has to look."""
+
+
+Decision: TypeAlias = Retry | GiveUp
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Exponential back-off: `first_seconds`, doubled each time, never more than `longest_seconds`.
+
+    Gives up after `most_attempts`, or when it has been tried for `give_up_after_seconds`; None: not for that.
+    """
+
+    first_seconds: float
+    longest_seconds: float
+    most_attempts: int | None = None
+    give_up_after_seconds: float | None = None
+
+
+def decide(policy: Policy, attempts: int, since: float, now: float, random: Callable[[], float]) -> Decision:
+    """Decide after the `attempts`-th failure (1 is the first) of what has been waiting since `since`.
+
+    `random` gives 0..1: the wait is spread over its upper half, so that what failed together is not tried together.
+    """
+    if policy.most_attempts is not None and attempts >= policy.most_attempts:
+        return GiveUp()
+    if policy.give_up_after_seconds is not None and now - since >= policy.give_up_after_seconds:
+        return GiveUp()
+    # 2 ** 1000 still is a number, and far beyond any longest wait
+    wait = min(policy.longest_seconds, policy.first_seconds * 2.0 ** min(attempts - 1, 1000))
+    return Retry(now + wait * (0.5 + random() / 2))

@@ -1,0 +1,256 @@
+"""What happens to a radiograph, each step one transaction's worth: received, analysed, reported.
+
+The functions take a connection and leave the commit to the caller, who may answer the peer only after it.
+"""
+
+from sqlalchemy import Connection, exists, insert, or_, select, update
+from sqlalchemy.sql import func
+
+from storage import queue
+from storage.records import (
+    OWN_RESULT,
+    AnalysedInstance,
+    Job,
+    JobKind,
+    Receipt,
+    ReceivedInstance,
+    Result,
+    StoredPrediction,
+)
+from storage.schema import conflicting_objects, deliveries, instances, jobs, predictions, results
+from storage.states import State
+
+
+def receive(connection: Connection, received: ReceivedInstance, quiet_seconds: float, now: float) -> Receipt:
+    """Enter an instance whose bytes are already durable, and queue its analysis and its study's report.
+
+    The same bytes again are counted and change nothing. Other bytes under the same UID are kept aside: the first
+    ones were answered with Success, may be analysed already, and stay the ones that count.
+    """
+    known = connection.execute(
+        select(instances.c.id, instances.c.object_key).where(
+            instances.c.sop_instance_uid == received.sop_instance_uid
+        )
+    ).one_or_none()
+    if known is not None:
+        connection.execute(
+            update(instances)
+            .where(instances.c.id == known.id)
+            # its object is in the store again, where retention had removed it
+            .values(times_received=instances.c.times_received + 1, object_removed_at=None)
+        )
+        if known.object_key == received.object_key:
+            return Receipt.DUPLICATE
+        _keep_aside(connection, known.id, received, now)
+        return Receipt.CONFLICT
+
+    stored_only = OWN_RESULT if _is_own_result(connection, received.sop_instance_uid) else received.stored_only
+    instance_id = connection.execute(
+        insert(instances)
+        .values(
+            sop_instance_uid=received.sop_instance_uid,
+            sop_class_uid=received.sop_class_uid,
+            transfer_syntax_uid=received.transfer_syntax_uid,
+            study_instance_uid=received.study_instance_uid,
+            series_instance_uid=received.series_instance_uid,
+            accession_number=received.accession_number,
+            object_key=received.object_key,
+            size=received.size,
+            source=received.source,
+            stored_only=stored_only,
+            received_at=now,
+            times_received=1,
+        )
+        .returning(instances.c.id)
+    ).scalar_one()
+    if stored_only is None:
+        _queue_job(
+            connection,
+            now,
+            now,
+            kind=JobKind.ANALYSE,
+            study_instance_uid=received.study_instance_uid,
+            instance_id=instance_id,
+        )
+        queue_report(connection, received.study_instance_uid, now + quiet_seconds, now)
+    return Receipt.NEW
+
+
+def queue_report(connection: Connection, study_instance_uid: str, not_before: float, now: float) -> None:
+    """Make sure that a report of the study is queued, not to be made before `not_before`.
+
+    A report that is still queued is put off; one that was claimed already is left alone, and a further revision
+    is queued behind it.
+    """
+    put_off = connection.execute(
+        update(jobs)
+        .where(
+            jobs.c.kind == JobKind.REPORT,
+            jobs.c.study_instance_uid == study_instance_uid,
+            jobs.c.state == State.QUEUED,
+        )
+        .values(not_before=not_before)
+    )
+    if put_off.rowcount:
+        return
+    latest = connection.execute(
+        select(func.max(jobs.c.revision)).where(jobs.c.study_instance_uid == study_instance_uid)
+    ).scalar_one()
+    _queue_job(
+        connection,
+        not_before,
+        now,
+        kind=JobKind.REPORT,
+        study_instance_uid=study_instance_uid,
+        revision=(latest or 0) + 1,
+    )
+
+
+def predicted(connection: Connection, job: Job, owner: str, prediction: StoredPrediction, now: float) -> None:
+    """End an analyse job with what the classifier said. Raises LeaseLost."""
+    queue.succeed(connection, jobs, job.id, owner, now)
+    connection.execute(
+        insert(predictions).values(
+            instance_id=job.instance_id,
+            model_sha256=prediction.model_sha256,
+            score=prediction.score,
+            threshold=prediction.threshold,
+            attention=prediction.attention,
+            regions=prediction.regions,
+            created_at=now,
+        )
+    )
+
+
+def reported(
+    connection: Connection, job: Job, owner: str, made: list[Result], destinations: list[str], now: float
+) -> None:
+    """End a report job with its objects, and put each into the outbox of every destination. Raises LeaseLost."""
+    queue.succeed(connection, jobs, job.id, owner, now)
+    for result in made:
+        result_id = connection.execute(
+            insert(results)
+            .values(
+                job_id=job.id,
+                study_instance_uid=job.study_instance_uid,
+                revision=job.revision,
+                kind=result.kind,
+                sop_class_uid=result.sop_class_uid,
+                sop_instance_uid=result.sop_instance_uid,
+                series_instance_uid=result.series_instance_uid,
+                object_key=result.object_key,
+                created_at=now,
+            )
+            .returning(results.c.id)
+        ).scalar_one()
+        for destination in destinations:
+            connection.execute(
+                insert(deliveries).values(
+                    result_id=result_id,
+                    destination=destination,
+                    state=State.QUEUED,
+                    attempts=0,
+                    not_before=now,
+                    queued_at=now,
+                )
+            )
+
+
+def study_instances(connection: Connection, study_instance_uid: str) -> list[AnalysedInstance]:
+    """Return every instance of the study that was to be analysed, by SOP Instance UID, and how that ended."""
+    rows = connection.execute(
+        select(
+            instances.c.sop_instance_uid,
+            instances.c.object_key,
+            jobs.c.state,
+            jobs.c.reason,
+            predictions.c.model_sha256,
+            predictions.c.score,
+            predictions.c.threshold,
+            predictions.c.attention,
+            predictions.c.regions,
+        )
+        .join(jobs, jobs.c.instance_id == instances.c.id)
+        .outerjoin(predictions, predictions.c.instance_id == instances.c.id)
+        .where(instances.c.study_instance_uid == study_instance_uid, instances.c.object_removed_at.is_(None))
+        .order_by(instances.c.sop_instance_uid)
+    )
+    return [
+        AnalysedInstance(
+            row.sop_instance_uid,
+            row.object_key,
+            State(row.state),
+            row.reason,
+            None
+            if row.score is None
+            else StoredPrediction(row.model_sha256, row.score, row.threshold, row.attention, row.regions),
+        )
+        for row in rows
+    ]
+
+
+def previous_result(connection: Connection, study_instance_uid: str, kind: str, revision: int) -> Result | None:
+    """Return the latest result of this kind made for the study before `revision`, or None."""
+    row = connection.execute(
+        select(
+            results.c.kind,
+            results.c.sop_class_uid,
+            results.c.sop_instance_uid,
+            results.c.series_instance_uid,
+            results.c.object_key,
+        )
+        .where(
+            results.c.study_instance_uid == study_instance_uid,
+            results.c.kind == kind,
+            results.c.revision < revision,
+        )
+        .order_by(results.c.revision.desc())
+        .limit(1)
+    ).one_or_none()
+    return None if row is None else Result(*row)
+
+
+def retry_jobs(connection: Connection, job_ids: list[int], now: float) -> list[int]:
+    """Queue failed and rejected jobs again at an operator's word, and the reports that depend on them.
+
+    Returns the ids of the jobs that were queued; the others were not failed or rejected.
+    """
+    retried = queue.retry_by_hand(connection, jobs, job_ids, now)
+    studies = connection.execute(
+        select(jobs.c.study_instance_uid)
+        .where(jobs.c.id.in_(retried), jobs.c.kind == JobKind.ANALYSE)
+        .distinct()
+    ).scalars()
+    for study_instance_uid in studies.all():
+        queue_report(connection, study_instance_uid, now, now)
+    return retried
+
+
+def _queue_job(connection: Connection, not_before: float, now: float, **values: object) -> None:
+    connection.execute(
+        insert(jobs).values(state=State.QUEUED, attempts=0, not_before=not_before, queued_at=now, **values)
+    )
+
+
+def _keep_aside(connection: Connection, instance_id: int, received: ReceivedInstance, now: float) -> None:
+    kept = connection.execute(
+        select(conflicting_objects.c.id).where(
+            conflicting_objects.c.instance_id == instance_id,
+            conflicting_objects.c.object_key == received.object_key,
+        )
+    ).one_or_none()
+    if kept is None:
+        connection.execute(
+            insert(conflicting_objects).values(
+                instance_id=instance_id,
+                object_key=received.object_key,
+                source=received.source,
+                received_at=now,
+            )
+        )
+
+
+def _is_own_result(connection: Connection, sop_instance_uid: str) -> bool:
+    made = exists().where(results.c.sop_instance_uid == sop_instance_uid)
+    sent = exists().where(deliveries.c.sent_sop_instance_uid == sop_instance_uid)
+    return bool(connection.execute(select(or_(made, sent))).scalar_one())

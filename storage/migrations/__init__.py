@@ -1,0 +1,1 @@
+"""The database's history, one small ordered step a file."""

@@ -1,0 +1,125 @@
+"""The object store: files that are durable before anyone is told, named by the SHA-256 of their bytes.
+
+    objects/ab/abcdef....dcm     what was received and what was made
+    incoming/                    files that are still being written; what lies there after a crash is nobody's
+
+A name tells nothing of a patient, the same bytes are kept once, and an altered file is found by its name.
+"""
+
+import hashlib
+import os
+import secrets
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from storage.errors import ObjectMissing, StorageUnavailable
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object that is safe: its key (SHA-256, hexadecimal) and its size in bytes."""
+
+    key: str
+    size: int
+
+
+class ObjectStore:
+    """The objects below one folder. Safe to share between threads and processes."""
+
+    def __init__(self, folder: Path) -> None:
+        self._objects = folder / "objects"
+        self.incoming = folder / "incoming"
+        for needed in (self._objects, self.incoming):
+            needed.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def put(self, content: bytes) -> StoredObject:
+        """Keep these bytes. They survive a power loss when this returns.
+
+        Raises
+        ------
+        StorageUnavailable
+            The disk is full or answers with an error; nothing was kept.
+        """
+        path = self.incoming / secrets.token_hex(16)
+        try:
+            path.write_bytes(content)
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            raise StorageUnavailable(f"{self.incoming}: {error.strerror}") from error
+        return self.adopt(path)
+
+    def adopt(self, path: Path) -> StoredObject:
+        """Move a complete file from `incoming` to its place. It survives a power loss when this returns.
+
+        Raises
+        ------
+        StorageUnavailable
+            The disk is full or answers with an error; the file is gone.
+        """
+        try:
+            with path.open("r+b") as file:
+                key = hashlib.file_digest(file, "sha256").hexdigest()
+                size = file.tell()
+                os.fsync(file.fileno())
+            target = self.path(key)
+            if not target.parent.exists():
+                target.parent.mkdir(exist_ok=True, mode=0o700)
+                _sync_folder(self._objects)
+            path.replace(target)
+            _sync_folder(target.parent)
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            raise StorageUnavailable(f"{self._objects}: {error.strerror}") from error
+        return StoredObject(key, size)
+
+    def path(self, key: str) -> Path:
+        """Return where the object with this key lies or would lie."""
+        return self._objects / key[:2] / f"{key}.dcm"
+
+    def read(self, key: str) -> bytes:
+        """Return the object's bytes, checked against its key.
+
+        Raises
+        ------
+        ObjectMissing
+            There is no such file, or its bytes are not the ones that were stored.
+        """
+        try:
+            content = self.path(key).read_bytes()
+        except FileNotFoundError:
+            raise ObjectMissing(key) from None
+        except OSError as error:
+            raise StorageUnavailable(f"{self._objects}: {error.strerror}") from error
+        if hashlib.sha256(content).hexdigest() != key:
+            raise ObjectMissing(key)
+        return content
+
+    def remove(self, key: str) -> None:
+        """Delete an object; one that is gone already is no error."""
+        self.path(key).unlink(missing_ok=True)
+
+    def free_bytes(self) -> int:
+        """Return how much the disk under the store still holds."""
+        return shutil.disk_usage(self._objects).free
+
+    def remove_leftovers(self, older_than: float) -> int:
+        """Delete files in `incoming` that nobody has written since `older_than`, and return how many."""
+        removed = 0
+        for path in self.incoming.iterdir():
+            try:
+                if path.stat().st_mtime < older_than:
+                    path.unlink()
+                    removed += 1
+            except FileNotFoundError:  # its writer finished meanwhile
+                continue
+        return removed
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable: a rename alone may be lost with the power."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,203 @@
+"""Jobs and deliveries as queues: claim, end, retry, expire.
+
+Every transition is a guarded UPDATE (`WHERE id AND state AND owner`): no row changed means that the lease was lost,
+and what the late worker made is dropped. The functions take a connection, so that a transition and what it made
+are one transaction.
+"""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, RowMapping, Table, and_, exists, select, update
+from sqlalchemy.sql import func
+
+from storage.errors import LeaseLost
+from storage.records import Delivery, Job, JobKind, Result
+from storage.schema import deliveries, instances, jobs, results
+from storage.states import OPEN, Event, State, origins, target
+
+
+def claim_job(connection: Connection, kind: JobKind, owner: str, now: float, lease_seconds: float) -> Job | None:
+    """Claim the job of this kind that has been due for longest, or None.
+
+    A report is due when its study has been quiet (`not_before`) and no image of the study is still being analysed.
+    """
+    conditions: list[ColumnElement[bool]] = [jobs.c.kind == kind]
+    if kind is JobKind.REPORT:
+        images = jobs.alias("images")
+        conditions.append(
+            ~exists().where(
+                images.c.study_instance_uid == jobs.c.study_instance_uid,
+                images.c.kind == JobKind.ANALYSE,
+                images.c.state.in_(OPEN),
+            )
+        )
+    row = _claim(connection, jobs, conditions, owner, now, lease_seconds)
+    if row is None:
+        return None
+    object_key = None
+    if row["instance_id"] is not None:
+        object_key = connection.execute(
+            select(instances.c.object_key).where(instances.c.id == row["instance_id"])
+        ).scalar_one()
+    return Job(
+        row["id"],
+        kind,
+        row["study_instance_uid"],
+        row["attempts"],
+        row["first_claimed_at"],
+        row["instance_id"],
+        object_key,
+        row["revision"],
+    )
+
+
+def claim_delivery(
+    connection: Connection, destination: str, owner: str, now: float, lease_seconds: float
+) -> Delivery | None:
+    """Claim the delivery to `destination` that has been due for longest, or None."""
+    row = _claim(connection, deliveries, [deliveries.c.destination == destination], owner, now, lease_seconds)
+    if row is None:
+        return None
+    result = connection.execute(
+        select(
+            results.c.kind,
+            results.c.sop_class_uid,
+            results.c.sop_instance_uid,
+            results.c.series_instance_uid,
+            results.c.object_key,
+        ).where(results.c.id == row["result_id"])
+    ).one()
+    return Delivery(row["id"], destination, row["attempts"], row["queued_at"], Result(*result))
+
+
+def succeed(connection: Connection, table: Table, row_id: int, owner: str, now: float, **values: Any) -> None:
+    """End a row as done; `values` are further columns to set. Raises LeaseLost."""
+    _end(connection, table, row_id, owner, Event.SUCCEED, ended_at=now, reason=None, **values)
+
+
+def reject(
+    connection: Connection, table: Table, row_id: int, owner: str, now: float, reason: str, **values: Any
+) -> None:
+    """End a row as rejected: asking again would be answered the same. Raises LeaseLost."""
+    _end(connection, table, row_id, owner, Event.REJECT, ended_at=now, reason=reason, **values)
+
+
+def retry_later(
+    connection: Connection, table: Table, row_id: int, owner: str, at: float, reason: str, **values: Any
+) -> None:
+    """Put a row back into the queue, not to be claimed before `at`. Raises LeaseLost."""
+    _end(connection, table, row_id, owner, Event.RETRY_LATER, not_before=at, reason=reason, **values)
+
+
+def give_up(
+    connection: Connection, table: Table, row_id: int, owner: str, now: float, reason: str, **values: Any
+) -> None:
+    """End a row as failed: it waits for a person. Raises LeaseLost."""
+    _end(connection, table, row_id, owner, Event.GIVE_UP, ended_at=now, reason=reason, **values)
+
+
+def expire_leases(connection: Connection, table: Table, now: float, most_attempts: int | None) -> int:
+    """Free the rows whose worker has not come back in time; those without an attempt left end as failed.
+
+    Returns how many rows were freed.
+    """
+    return _free(connection, table, now, most_attempts, table.c.lease_until <= now)
+
+
+def release_leases(
+    connection: Connection, table: Table, now: float, most_attempts: int | None, *conditions: ColumnElement[bool]
+) -> int:
+    """Free every running row, lease or not: for a role that starts and knows that nobody else has it."""
+    return _free(connection, table, now, most_attempts, *conditions)
+
+
+def retry_by_hand(connection: Connection, table: Table, row_ids: list[int], now: float) -> list[int]:
+    """Queue failed and rejected rows again, with all their attempts, and return the ids of those that were."""
+    rows = connection.execute(
+        update(table)
+        .where(table.c.id.in_(row_ids), table.c.state.in_(origins(Event.OPERATOR_RETRIES)))
+        .values(
+            state=target(Event.OPERATOR_RETRIES), attempts=0, not_before=now, ended_at=None, queued_at=now, reason=None
+        )
+        .returning(table.c.id)
+    )
+    return sorted(rows.scalars())
+
+
+def next_due(connection: Connection, table: Table, *conditions: ColumnElement[bool]) -> float | None:
+    """Return when the next queued row may be claimed, or None where none is queued."""
+    return connection.execute(
+        select(func.min(table.c.not_before)).where(table.c.state == State.QUEUED, *conditions)
+    ).scalar_one()
+
+
+def _claim(
+    connection: Connection,
+    table: Table,
+    conditions: list[ColumnElement[bool]],
+    owner: str,
+    now: float,
+    lease_seconds: float,
+) -> RowMapping | None:
+    due = (
+        select(table.c.id)
+        .where(table.c.state.in_(origins(Event.CLAIM)), table.c.not_before <= now, *conditions)
+        .order_by(table.c.not_before, table.c.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    return (
+        connection.execute(
+            update(table)
+            .where(table.c.id == due.scalar_subquery())
+            .values(
+                state=target(Event.CLAIM),
+                attempts=table.c.attempts + 1,
+                owner=owner,
+                lease_until=now + lease_seconds,
+                first_claimed_at=func.coalesce(table.c.first_claimed_at, now),
+            )
+            .returning(*table.c)
+        )
+        .mappings()
+        .one_or_none()
+    )
+
+
+def _end(connection: Connection, table: Table, row_id: int, owner: str, event: Event, **values: Any) -> None:
+    changed = connection.execute(
+        update(table)
+        .where(and_(table.c.id == row_id, table.c.state.in_(origins(event)), table.c.owner == owner))
+        .values(state=target(event), owner=None, lease_until=None, **values)
+    )
+    if changed.rowcount != 1:
+        raise LeaseLost(table.name, row_id, owner)
+
+
+def _free(
+    connection: Connection, table: Table, now: float, most_attempts: int | None, *conditions: ColumnElement[bool]
+) -> int:
+    freed = 0
+    exhausted = [] if most_attempts is None else [table.c.attempts >= most_attempts]
+    if exhausted:
+        freed += connection.execute(
+            update(table)
+            .where(table.c.state.in_(origins(Event.LEASE_EXPIRED_FOR_GOOD)), *exhausted, *conditions)
+            .values(
+                state=target(Event.LEASE_EXPIRED_FOR_GOOD),
+                owner=None,
+                lease_until=None,
+                ended_at=now,
+                reason="worker_died",
+            )
+        ).rowcount
+    return (
+        freed
+        + connection.execute(
+            update(table)
+            .where(table.c.state.in_(origins(Event.LEASE_EXPIRED)), *conditions)
+            .values(
+                state=target(Event.LEASE_EXPIRED), owner=None, lease_until=None, not_before=now, reason="worker_died"
+            )
+        ).rowcount
+    )

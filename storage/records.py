@@ -1,0 +1,103 @@
+"""The rows of the database as values: frozen, and named as the field names them."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from storage.states import State
+
+
+class JobKind(StrEnum):
+    """What a job does: look at one instance, or report on one study."""
+
+    ANALYSE = "analyse"
+    REPORT = "report"
+
+
+class Receipt(StrEnum):
+    """What came of an instance that arrived."""
+
+    NEW = "new"
+    DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
+
+
+OWN_RESULT = "own_result"
+"""Why an instance is only stored: the node made it itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedInstance:
+    """One instance whose bytes are safe in the object store under `object_key`.
+
+    `stored_only` is None where it is to be analysed, else the reason why it is only kept.
+    """
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+    accession_number: str
+    object_key: str
+    size: int
+    source: str
+    stored_only: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A claimed job; `object_key` is the instance's for an analyse job, `revision` is a report job's."""
+
+    id: int
+    kind: JobKind
+    study_instance_uid: str
+    attempts: int
+    first_claimed_at: float
+    instance_id: int | None
+    object_key: str | None
+    revision: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPrediction:
+    """What the classifier said of an instance; `attention` and `regions` are plain JSON values."""
+
+    model_sha256: str
+    score: float
+    threshold: float
+    attention: dict[str, Any]
+    regions: list[list[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysedInstance:
+    """An instance of a study and how its analysis ended: a prediction, or the state and reason of its job."""
+
+    sop_instance_uid: str
+    object_key: str
+    state: State
+    reason: str | None
+    prediction: StoredPrediction | None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """An object that the node made and that is safe in the object store."""
+
+    kind: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    object_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A claimed delivery of one result to one destination."""
+
+    id: int
+    destination: str
+    attempts: int
+    queued_at: float
+    result: Result

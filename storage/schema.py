@@ -1,0 +1,160 @@
+"""The tables. One schema for every dialect; times are seconds since 1970 (UTC), kept as floats.
+
+    instances ─┬─ conflicting_objects        same UID, other bytes: kept aside
+               └─ jobs (analyse) ── predictions
+    jobs (report, one a study and revision) ── results ── deliveries
+    audit                                     append-only, hash-chained
+
+Rows stay when the objects they name are removed by retention: they are the proof of where a radiograph ended.
+"""
+
+from sqlalchemy import (
+    JSON,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+)
+
+from storage.states import State
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+UID = String(64)
+OBJECT_KEY = String(64)
+
+
+def _state_columns() -> list[Column[object]]:
+    """Return the columns that the state machine needs, alike for jobs and deliveries."""
+    return [
+        Column("state", String(16), nullable=False),
+        Column("attempts", Integer, nullable=False),
+        Column("not_before", Float, nullable=False),
+        Column("owner", String(128)),
+        Column("lease_until", Float),
+        Column("reason", String(256)),
+        # since when it is waited for; starts again when an operator retries
+        Column("queued_at", Float, nullable=False),
+        # the one time that everything made by this row carries, so that making it twice gives the same bytes
+        Column("first_claimed_at", Float),
+        Column("ended_at", Float),
+        CheckConstraint("state IN (" + ", ".join(f"'{state}'" for state in State) + ")", name="state"),
+    ]
+
+
+instances = Table(
+    "instances",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("sop_instance_uid", UID, nullable=False, unique=True),
+    Column("sop_class_uid", UID, nullable=False),
+    Column("transfer_syntax_uid", UID, nullable=False),
+    Column("study_instance_uid", UID, nullable=False),
+    Column("series_instance_uid", UID, nullable=False),
+    Column("accession_number", String(64), nullable=False),
+    Column("object_key", OBJECT_KEY, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("source", String(64), nullable=False),
+    # null: it is analysed; else why it is only stored
+    Column("stored_only", String(32)),
+    Column("received_at", Float, nullable=False),
+    Column("times_received", Integer, nullable=False),
+    Column("object_removed_at", Float),
+    Index(None, "study_instance_uid"),
+    Index(None, "accession_number"),
+)
+
+conflicting_objects = Table(
+    "conflicting_objects",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("instance_id", ForeignKey(instances.c.id), nullable=False),
+    Column("object_key", OBJECT_KEY, nullable=False),
+    Column("source", String(64), nullable=False),
+    Column("received_at", Float, nullable=False),
+    UniqueConstraint("instance_id", "object_key"),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("study_instance_uid", UID, nullable=False),
+    Column("instance_id", ForeignKey(instances.c.id)),
+    Column("revision", Integer),
+    *_state_columns(),
+    UniqueConstraint("instance_id"),
+    UniqueConstraint("study_instance_uid", "revision"),
+    Index(None, "state", "kind", "not_before"),
+    Index(None, "study_instance_uid", "kind", "state"),
+)
+
+predictions = Table(
+    "predictions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("instance_id", ForeignKey(instances.c.id), nullable=False, unique=True),
+    Column("model_sha256", String(64), nullable=False),
+    Column("score", Float, nullable=False),
+    Column("threshold", Float, nullable=False),
+    Column("attention", JSON, nullable=False),
+    Column("regions", JSON, nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+
+results = Table(
+    "results",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("job_id", ForeignKey(jobs.c.id), nullable=False),
+    Column("study_instance_uid", UID, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("sop_class_uid", UID, nullable=False),
+    Column("sop_instance_uid", UID, nullable=False, unique=True),
+    Column("series_instance_uid", UID, nullable=False),
+    Column("object_key", OBJECT_KEY, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("object_removed_at", Float),
+    Index(None, "study_instance_uid"),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("result_id", ForeignKey(results.c.id), nullable=False),
+    Column("destination", String(64), nullable=False),
+    # the last DIMSE status that the destination answered, warnings included
+    Column("status", Integer),
+    # set where another form of the result was sent, because the destination refused the first one
+    Column("sent_sop_instance_uid", UID, unique=True),
+    *_state_columns(),
+    UniqueConstraint("result_id", "destination"),
+    Index(None, "state", "destination", "not_before"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("event", String(64), nullable=False),
+    Column("detail", JSON, nullable=False),
+    Column("digest", String(64), nullable=False),
+)

@@ -1,0 +1,59 @@
+"""The one state machine of jobs and deliveries, as data.
+
+Every change of state in the database is one row of `TRANSITIONS`; `storage.queue` turns a row into a guarded
+UPDATE, so what is not in this table cannot happen.
+"""
+
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class State(StrEnum):
+    """Where a job or a delivery stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    REJECTED = "rejected"
+    FAILED = "failed"
+
+
+class Event(StrEnum):
+    """What happens to a job or a delivery."""
+
+    CLAIM = "claim"
+    SUCCEED = "succeed"
+    REJECT = "reject"
+    RETRY_LATER = "retry_later"
+    GIVE_UP = "give_up"
+    LEASE_EXPIRED = "lease_expired"
+    LEASE_EXPIRED_FOR_GOOD = "lease_expired_for_good"
+    OPERATOR_RETRIES = "operator_retries"
+
+
+TRANSITIONS = MappingProxyType(
+    {
+        (State.QUEUED, Event.CLAIM): State.RUNNING,
+        (State.RUNNING, Event.SUCCEED): State.DONE,
+        (State.RUNNING, Event.REJECT): State.REJECTED,
+        (State.RUNNING, Event.RETRY_LATER): State.QUEUED,
+        (State.RUNNING, Event.GIVE_UP): State.FAILED,
+        (State.RUNNING, Event.LEASE_EXPIRED): State.QUEUED,
+        (State.RUNNING, Event.LEASE_EXPIRED_FOR_GOOD): State.FAILED,
+        (State.FAILED, Event.OPERATOR_RETRIES): State.QUEUED,
+        (State.REJECTED, Event.OPERATOR_RETRIES): State.QUEUED,
+    }
+)
+
+OPEN = (State.QUEUED, State.RUNNING)
+"""States in which work is still to be done."""
+
+
+def origins(event: Event) -> tuple[State, ...]:
+    """Return the states in which `event` may happen."""
+    return tuple(state for state, happening in TRANSITIONS if happening is event)
+
+
+def target(event: Event) -> State:
+    """Return the state to which `event` leads; it is the same from each of its origins."""
+    return next(state for (_, happening), state in TRANSITIONS.items() if happening is event)

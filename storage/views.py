@@ -1,0 +1,197 @@
+"""What people and monitors ask of the database: the state of the queue, lists of jobs, the story of one study."""
+
+from typing import Any
+
+from sqlalchemy import Connection, Table, func, or_, select
+
+from storage.records import JobKind
+from storage.schema import conflicting_objects, deliveries, instances, jobs, predictions, results
+from storage.states import OPEN, State
+
+
+def status(connection: Connection, now: float) -> dict[str, Any]:
+    """Return the queue in numbers: instances received, jobs and deliveries by state, and the oldest wait."""
+    counts = connection.execute(
+        select(func.count(), func.coalesce(func.sum(instances.c.times_received), 0)).select_from(instances)
+    ).one()
+    conflicts = connection.execute(select(func.count()).select_from(conflicting_objects)).scalar_one()
+    oldest_job = _oldest(connection, jobs)
+    oldest_delivery = _oldest(connection, deliveries)
+    waiting = [since for since in (oldest_job, oldest_delivery) if since is not None]
+    return {
+        "instances_received": counts[0],
+        "instances_received_again": counts[1] - counts[0],
+        "instances_kept_aside": conflicts,
+        "jobs": _by_state(connection, jobs),
+        "deliveries": _by_state(connection, deliveries),
+        "deliveries_by_destination": _by_destination(connection),
+        "oldest_waiting_seconds": max(0.0, round(now - min(waiting), 3)) if waiting else 0.0,
+    }
+
+
+def list_jobs(connection: Connection, state: State | None, most: int) -> list[dict[str, Any]]:
+    """Return the newest jobs and deliveries, optionally of one state, at most `most` of each."""
+    job_rows = select(
+        jobs.c.id,
+        jobs.c.kind,
+        jobs.c.state,
+        jobs.c.attempts,
+        jobs.c.reason,
+        jobs.c.not_before,
+        jobs.c.queued_at,
+        jobs.c.ended_at,
+        jobs.c.study_instance_uid,
+        jobs.c.revision,
+        instances.c.sop_instance_uid,
+    ).outerjoin(instances, instances.c.id == jobs.c.instance_id)
+    delivery_rows = select(
+        deliveries.c.id,
+        deliveries.c.destination,
+        deliveries.c.state,
+        deliveries.c.attempts,
+        deliveries.c.reason,
+        deliveries.c.status,
+        deliveries.c.not_before,
+        deliveries.c.queued_at,
+        deliveries.c.ended_at,
+        results.c.kind,
+        results.c.study_instance_uid,
+        results.c.revision,
+        results.c.sop_instance_uid,
+    ).join(results, results.c.id == deliveries.c.result_id)
+    if state is not None:
+        job_rows = job_rows.where(jobs.c.state == state)
+        delivery_rows = delivery_rows.where(deliveries.c.state == state)
+    found = [
+        {"id": f"j{row['id']}", **{key: value for key, value in row.items() if key != "id"}}
+        for row in connection.execute(job_rows.order_by(jobs.c.id.desc()).limit(most)).mappings()
+    ]
+    found += [
+        {"id": f"d{row['id']}", **{key: value for key, value in row.items() if key != "id"}}
+        for row in connection.execute(delivery_rows.order_by(deliveries.c.id.desc()).limit(most)).mappings()
+    ]
+    return found
+
+
+def find_study(connection: Connection, identifier: str) -> str | None:
+    """Return the Study Instance UID behind a job or delivery id (`j7`, `d7`), any UID or an accession number."""
+    number = identifier[1:]
+    if identifier[:1] in ("j", "d") and number.isdecimal():
+        query = (
+            select(jobs.c.study_instance_uid).where(jobs.c.id == int(number))
+            if identifier[0] == "j"
+            else select(results.c.study_instance_uid)
+            .join(deliveries, deliveries.c.result_id == results.c.id)
+            .where(deliveries.c.id == int(number))
+        )
+        return connection.execute(query).scalar()
+    return (
+        connection.execute(
+            select(instances.c.study_instance_uid)
+            .where(
+                or_(
+                    instances.c.study_instance_uid == identifier,
+                    instances.c.sop_instance_uid == identifier,
+                    instances.c.accession_number == identifier,
+                )
+            )
+            .order_by(instances.c.id.desc())
+            .limit(1)
+        ).scalar()
+        or connection.execute(
+            select(results.c.study_instance_uid).where(results.c.sop_instance_uid == identifier)
+        ).scalar()
+    )
+
+
+def study(connection: Connection, study_instance_uid: str) -> dict[str, Any]:
+    """Return everything that happened to a study: its instances, jobs, predictions, results and deliveries."""
+
+    def rows(query: Any) -> list[dict[str, Any]]:
+        return [dict(row) for row in connection.execute(query).mappings()]
+
+    return {
+        "study_instance_uid": study_instance_uid,
+        "instances": rows(
+            select(
+                instances.c.sop_instance_uid,
+                instances.c.sop_class_uid,
+                instances.c.transfer_syntax_uid,
+                instances.c.source,
+                instances.c.received_at,
+                instances.c.times_received,
+                instances.c.stored_only,
+                instances.c.object_key,
+                instances.c.object_removed_at,
+                jobs.c.id.label("job"),
+                jobs.c.state,
+                jobs.c.reason,
+                jobs.c.attempts,
+                jobs.c.ended_at,
+                predictions.c.score,
+                predictions.c.threshold,
+            )
+            .outerjoin(jobs, jobs.c.instance_id == instances.c.id)
+            .outerjoin(predictions, predictions.c.instance_id == instances.c.id)
+            .where(instances.c.study_instance_uid == study_instance_uid)
+            .order_by(instances.c.id)
+        ),
+        "reports": rows(
+            select(
+                jobs.c.id.label("job"),
+                jobs.c.revision,
+                jobs.c.state,
+                jobs.c.reason,
+                jobs.c.attempts,
+                jobs.c.not_before,
+                jobs.c.first_claimed_at,
+                jobs.c.ended_at,
+            )
+            .where(jobs.c.study_instance_uid == study_instance_uid, jobs.c.kind == JobKind.REPORT)
+            .order_by(jobs.c.revision)
+        ),
+        "deliveries": rows(
+            select(
+                deliveries.c.id.label("delivery"),
+                results.c.kind,
+                results.c.revision,
+                results.c.sop_instance_uid,
+                results.c.object_key,
+                deliveries.c.destination,
+                deliveries.c.state,
+                deliveries.c.reason,
+                deliveries.c.status,
+                deliveries.c.attempts,
+                deliveries.c.not_before,
+                deliveries.c.ended_at,
+            )
+            .join(results, results.c.id == deliveries.c.result_id)
+            .where(results.c.study_instance_uid == study_instance_uid)
+            .order_by(deliveries.c.id)
+        ),
+    }
+
+
+def failed_ids(connection: Connection, table: Table) -> list[int]:
+    """Return the ids of the rows that wait for a person."""
+    return list(connection.execute(select(table.c.id).where(table.c.state == State.FAILED)).scalars())
+
+
+def _by_state(connection: Connection, table: Table) -> dict[str, int]:
+    found = dict(connection.execute(select(table.c.state, func.count()).group_by(table.c.state)).tuples().all())
+    return {str(state): found.get(state, 0) for state in State}
+
+
+def _by_destination(connection: Connection) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for destination, state, count in connection.execute(
+        select(deliveries.c.destination, deliveries.c.state, func.count()).group_by(
+            deliveries.c.destination, deliveries.c.state
+        )
+    ):
+        found.setdefault(destination, {str(each): 0 for each in State})[state] = count
+    return found
+
+
+def _oldest(connection: Connection, table: Table) -> float | None:
+    return connection.execute(select(func.min(table.c.queued_at)).where(table.c.state.in_(OPEN))).scalar_one()
