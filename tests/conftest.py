@@ -1,0 +1,39 @@
+"""What holds for all tests: under CI (``CI=true``) a real peer that is missing is a failure, not a skip.
+
+A test skips for a missing peer with a reason that starts with ``peer missing:``.
+"""
+
+import os
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+PEER_MISSING = "peer missing:"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """See a skip inside a test or by its marks."""
+    report = yield
+    _fail_for_a_missing_peer(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """See a skip of a whole module."""
+    report = yield
+    _fail_for_a_missing_peer(report)
+    return report
+
+
+def _fail_for_a_missing_peer(report: Any) -> None:
+    if os.environ.get("CI") != "true" or report.outcome != "skipped" or hasattr(report, "wasxfail"):
+        return
+    _, _, reason = report.longrepr
+    if reason.removeprefix("Skipped: ").startswith(PEER_MISSING):
+        report.outcome = "failed"
+        report.longrepr = f"{reason} (CI runs with every peer)"
