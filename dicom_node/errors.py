@@ -1,19 +1,32 @@
 """What can go wrong in this room.
 
-    NodeError
-    ├── DataSetRefused           reject: what arrived cannot be stored; carries the exact DIMSE status
-    ├── DeliveryFault
-    │   ├── PeerUnreachable      retry: nobody answers at the destination's host and port, or it went away
-    │   ├── AssociationRefused   retry: the destination answers and refuses; an administrator may mend it
-    │   ├── TransferFailed       retry: the outcome is unknown, or the destination cannot take it now
-    │   └── ResultRefused        reject: the destination refuses this object for good
-    ├── AnalysisDied             retry: the analysing process died or was killed at its deadline
-    └── AnalysisFailed           retry: the analysing process met an error that nobody foresaw
+NodeError
+├── PortUnavailable          stop: the receiver's port cannot be opened
+├── DataSetRefused           reject: what arrived cannot be stored; carries the exact DIMSE status
+├── DeliveryFault
+│   ├── PeerUnreachable      retry: nobody answers at the destination's host and port, or it went away
+│   ├── AssociationRefused   retry: the destination answers and refuses; an administrator may mend it
+│   ├── TransferFailed       retry: the outcome is unknown, or the destination cannot take it now
+│   └── ResultRefused        reject: the destination refuses this object for good
+├── AnalysisDied             retry: the analysing process died or was killed at its deadline
+└── AnalysisFailed           retry: the analysing process met an error that nobody foresaw
 """
 
 
 class NodeError(Exception):
     """The room's root."""
+
+
+class PortUnavailable(NodeError):
+    """The receiver cannot listen on `host` and `port`; `fault` is the system's word for it."""
+
+    def __init__(self, host: str, port: int, fault: str) -> None:
+        super().__init__(
+            f"cannot listen on {host} port {port}: {fault}; change [receiver] host or port, or stop what has it"
+        )
+        self.host = host
+        self.port = port
+        self.fault = fault
 
 
 class DataSetRefused(NodeError):
@@ -47,7 +60,8 @@ class AssociationRefused(DeliveryFault):
 
 class TransferFailed(DeliveryFault):
     """The object may or may not have arrived, or the peer cannot take it now; sending it again is safe,
-    since it is the same object under the same UID."""
+    since it is the same object under the same UID.
+    """
 
 
 class ResultRefused(DeliveryFault):
@@ -64,7 +78,8 @@ class AnalysisDied(NodeError):
 
 class AnalysisFailed(NodeError):
     """An unforeseen error in the analysing process: its type and where it was raised, never its text,
-    which may hold what a header held."""
+    which may hold what a header held.
+    """
 
     def __init__(self, error_type: str, where: tuple[str, ...]) -> None:
         super().__init__(error_type)

@@ -1,7 +1,7 @@
-"""The few attributes of an arriving data set that the node needs before it answers.
+"""Reading headers: the few attributes that are needed before an instance is answered, and all of them later.
 
-Reads no further than the UIDs of group 0020 and decodes nothing: a deflated data set is inflated only so far.
-The bytes come from the network; whatever they hold ends as identity or as a refusal.
+The identity is read no further than the UIDs of group 0020 and nothing is decoded: a deflated data set is inflated
+only so far. The bytes come from the network; whatever they hold ends as identity or as a refusal.
 """
 
 import io
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydicom.dataset import Dataset
-from pydicom.filereader import read_dataset
+from pydicom.filereader import dcmread, read_dataset
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 from pynetdicom.dsutils import split_dataset
@@ -59,7 +59,10 @@ def read_identity(path: Path) -> Identity:
         With 0xC000 where the data set cannot be read or has no valid UID where one is needed,
         with 0xA900 where it is not of the SOP class or instance that the C-STORE request named (PS3.4 B.2.3).
     """
-    header, announced, transfer_syntax = _read(path)
+    try:
+        header, announced, transfer_syntax = _read_start(path, list(_NEEDED))
+    except Exception as error:
+        raise DataSetRefused(CANNOT_UNDERSTAND, "data set cannot be read") from error
     identity = Identity(
         _uid(header, "SOPClassUID"),
         _uid(header, "SOPInstanceUID"),
@@ -74,30 +77,38 @@ def read_identity(path: Path) -> Identity:
     return identity
 
 
-def _read(path: Path) -> tuple[Dataset, tuple[str, str], UID]:
+def read_header(path: Path) -> Dataset:
+    """Return the data set at `path` up to its pixel data; where it is broken further on, its start.
+
+    The receiver has read the start of every stored file, so this finds at least the study that it belongs to.
+    """
     try:
-        meta, offset = split_dataset(path)
-        syntax = UID(meta.TransferSyntaxUID)
-        with path.open("rb") as file:
-            file.seek(offset)
-            content: io.BufferedReader | io.BytesIO = file
-            if syntax.is_deflated:
-                inflate = zlib.decompressobj(-zlib.MAX_WBITS)
-                content = io.BytesIO(inflate.decompress(file.read(INFLATED_AT_MOST), INFLATED_AT_MOST))
-            header = read_dataset(
-                content,
-                is_implicit_VR=syntax.is_implicit_VR,
-                is_little_endian=syntax.is_little_endian,
-                stop_when=_is_past,
-                specific_tags=list(_NEEDED),
-            )
-    except Exception as error:  # noqa: BLE001 - pydicom raises anything on foreign bytes; all of it means this
-        raise DataSetRefused(CANNOT_UNDERSTAND, "data set cannot be read") from error
+        return dcmread(path, stop_before_pixels=True)
+    except Exception:  # noqa: BLE001 - as above: a broken file still gets its report, from what can be read
+        return _read_start(path, None)[0]
+
+
+def _read_start(path: Path, tags: list[BaseTag | int] | None) -> tuple[Dataset, tuple[str, str], UID]:
+    meta, offset = split_dataset(path)
+    syntax = UID(meta.TransferSyntaxUID)
+    with path.open("rb") as file:
+        file.seek(offset)
+        content: io.BufferedReader | io.BytesIO = file
+        if syntax.is_deflated:
+            inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+            content = io.BytesIO(inflate.decompress(file.read(INFLATED_AT_MOST), INFLATED_AT_MOST))
+        header = read_dataset(
+            content,
+            is_implicit_VR=syntax.is_implicit_VR,
+            is_little_endian=syntax.is_little_endian,
+            stop_when=_is_past,
+            specific_tags=tags,
+        )
     return header, (str(meta.MediaStorageSOPClassUID), str(meta.MediaStorageSOPInstanceUID)), syntax
 
 
-def _is_past(tag: BaseTag, _vr: str | None, _length: int) -> bool:
-    return tag > LAST_TAG
+def _is_past(tag: int, _vr: str | None, _length: int) -> bool:
+    return tag > int(LAST_TAG)
 
 
 def _uid(header: Dataset, keyword: str) -> str:

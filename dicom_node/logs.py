@@ -8,7 +8,6 @@ data sets (pynetdicom 3.0.4 whole data sets at debug level, highdicom 0.28.2 a p
 import logging
 import sys
 import warnings
-from typing import Any
 
 import structlog
 from structlog.typing import EventDict
@@ -84,5 +83,5 @@ def where_raised(error: BaseException) -> tuple[str, ...]:
     return tuple(places[-6:])
 
 
-def _keep_allowed(_logger: Any, _method: str, event: EventDict) -> EventDict:
+def _keep_allowed(_logger: object, _method: str, event: EventDict) -> EventDict:
     return {key: value for key, value in event.items() if key in ALLOWED}

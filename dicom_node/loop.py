@@ -20,7 +20,9 @@ _log = structlog.get_logger()
 class Loop:
     """Calls `step(now)` again and again; it returns after how many seconds it wants to be called, 0 for at once."""
 
-    def __init__(self, name: str, step: Callable[[float], float], clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, name: str, step: Callable[[float], float], clock: Callable[[], float] = time.time
+    ) -> None:
         self._name = name
         self._step = step
         self._clock = clock

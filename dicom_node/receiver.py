@@ -8,16 +8,17 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import structlog
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 from pynetdicom import AE, AllStoragePresentationContexts, _config, evt
-from pynetdicom.sop_class import Verification
 from pynetdicom.transport import ThreadedAssociationServer
 
 from config.settings import Settings
-from dicom_node.errors import DataSetRefused
+from dicom_node.associations import VERIFICATION
+from dicom_node.errors import DataSetRefused, PortUnavailable
 from dicom_node.header import Identity, read_identity
 from dicom_node.results.equipment import MANUFACTURER
 from inference.radiograph import decodable_transfer_syntaxes
@@ -48,8 +49,8 @@ class Receiver:
 
         Raises
         ------
-        OSError
-            The address is in use or not this machine's.
+        PortUnavailable
+            The address is in use, not this machine's, or not for this user.
         """
         # pynetdicom has no argument for these two: the first is its module's setting, the second decides where
         # its NamedTemporaryFile lies, which must be the disk of the object store for a rename to be atomic.
@@ -65,18 +66,22 @@ class Receiver:
         entity.dimse_timeout = receiver.network_timeout_seconds
         syntaxes = list(decodable_transfer_syntaxes())
         for context in AllStoragePresentationContexts:
-            entity.add_supported_context(context.abstract_syntax, syntaxes)
-        entity.add_supported_context(Verification)
-        self._server = entity.start_server(
-            (receiver.host, receiver.port),
-            block=False,
-            evt_handlers=[
-                (evt.EVT_REQUESTED, self._admit),
-                (evt.EVT_REJECTED, self._note_refusal),
-                (evt.EVT_C_STORE, self._store),
-            ],
-        )
-        host, port = self._server.server_address[:2]
+            entity.add_supported_context(str(context.abstract_syntax), syntaxes)
+        entity.add_supported_context(VERIFICATION)
+        handlers: list[evt.EventHandlerType] = [
+            (evt.EVT_REQUESTED, self._admit),
+            (evt.EVT_REJECTED, self._note_refusal),
+            (evt.EVT_C_STORE, self._store),
+        ]
+        try:
+            server = cast(
+                ThreadedAssociationServer,
+                entity.start_server((receiver.host, receiver.port), block=False, evt_handlers=handlers),
+            )
+        except OSError as error:
+            raise PortUnavailable(receiver.host, receiver.port, error.strerror or "unknown error") from error
+        self._server = server
+        host, port = server.server_address[:2]
         return str(host), int(port)
 
     def stop(self) -> None:
@@ -87,18 +92,15 @@ class Receiver:
 
     def _admit(self, event: evt.Event) -> None:
         """Refuse strangers: a source is an AE title together with the addresses that it may call from."""
-        association = event.assoc
-        title = association.requestor.primitive.calling_ae_title
-        address = association.requestor.address
+        title, address = _caller(event)
         if not self._settings.receiver.require_known_source or self._settings.source_of(title, address):
             return
-        association.acse.send_reject(REJECTED_PERMANENT, BY_USER, CALLING_AE_TITLE_NOT_RECOGNISED)
+        event.assoc.acse.send_reject(REJECTED_PERMANENT, BY_USER, CALLING_AE_TITLE_NOT_RECOGNISED)
         self._note_refusal(event)
-        association.kill()
+        event.assoc.kill()
 
     def _note_refusal(self, event: evt.Event) -> None:
-        requestor = event.assoc.requestor
-        title, address = requestor.primitive.calling_ae_title, requestor.address
+        title, address = _caller(event)
         _log.warning("association_refused", ae_title=title, address=address)
         try:
             with self._folder.database.write() as connection:
@@ -110,18 +112,23 @@ class Receiver:
         """Answer one C-STORE request (PS3.4 B.2.3)."""
         started = time.perf_counter()
         path = Path(event.dataset_path)
-        requestor = event.assoc.requestor
-        source = self._settings.source_of(requestor.ae_title, requestor.address)
-        source_name = source.name if source else requestor.ae_title
+        title, address = _caller(event)
+        source = self._settings.source_of(title, address)
+        source_name = source.name if source else title
         try:
             self._require_room()
             identity = read_identity(path)
             instance = self._keep(
-                path, identity, source_name, secondary_capture=bool(source and source.analyse_secondary_capture)
+                path,
+                identity,
+                source_name,
+                secondary_capture=bool(source and source.analyse_secondary_capture),
             )
             receipt = self._enter(instance, self._settings.quiet_seconds(source))
         except DataSetRefused as refusal:
-            _log.warning("instance_refused", source=source_name, status=refusal.status, comment=refusal.comment)
+            _log.warning(
+                "instance_refused", source=source_name, status=refusal.status, comment=refusal.comment
+            )
             return _status(refusal.status, refusal.comment)
         except StorageError as error:
             _log.error("instance_not_stored", source=source_name, error_type=type(error).__name__)
@@ -144,7 +151,9 @@ class Receiver:
         if self._folder.objects.free_bytes() < needed:
             raise DataSetRefused(OUT_OF_RESOURCES, "disk is almost full")
 
-    def _keep(self, path: Path, identity: Identity, source_name: str, *, secondary_capture: bool) -> ReceivedInstance:
+    def _keep(
+        self, path: Path, identity: Identity, source_name: str, *, secondary_capture: bool
+    ) -> ReceivedInstance:
         stored = self._folder.objects.adopt(path)
         return ReceivedInstance(
             sop_instance_uid=identity.sop_instance_uid,
@@ -188,6 +197,12 @@ def stored_only(identity: Identity, *, analyse_secondary_capture: bool) -> str |
     if "Secondary Capture" in name and not analyse_secondary_capture:
         return "secondary_capture"
     return None
+
+
+def _caller(event: evt.Event) -> tuple[str, str]:
+    """Return the calling AE title and the address that the association comes from."""
+    request = event.assoc.requestor.primitive
+    return (request.calling_ae_title if request else ""), str(event.assoc.requestor.address)
 
 
 def _status(status: int, comment: str) -> Dataset:

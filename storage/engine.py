@@ -6,11 +6,11 @@ in a busy loop and starve, so the writers of one process stand in line at a lock
 driver's own transaction handling is switched off, since it would begin read transactions as writers too late.
 """
 
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from alembic import command
 from alembic.config import Config
@@ -47,15 +47,22 @@ class Database:
         StorageUnavailable
             The file cannot be opened or written.
         """
-        configuration = Config()
-        configuration.set_main_option("script_location", str(MIGRATIONS))
-        known = {script.revision for script in ScriptDirectory.from_config(configuration).walk_revisions()}
+        configuration = _alembic()
         with self.write() as connection:
-            current = MigrationContext.configure(connection).get_current_revision()
-            if current is not None and current not in known:
-                raise DatabaseTooNew(self.path, current)
+            self._require_known(connection)
             configuration.attributes["connection"] = connection
             command.upgrade(configuration, "head")
+
+    def require_known(self) -> None:
+        """Raise DatabaseTooNew where a newer version has migrated this database."""
+        with self.read() as connection:
+            self._require_known(connection)
+
+    def _require_known(self, connection: Connection) -> None:
+        known = {script.revision for script in ScriptDirectory.from_config(_alembic()).walk_revisions()}
+        current = MigrationContext.configure(connection).get_current_revision()
+        if current is not None and current not in known:
+            raise DatabaseTooNew(self.path, current)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -73,12 +80,19 @@ class Database:
             The database is busy for too long, read-only, or its disk is full; nothing was kept.
         """
         with _translated(self.path), self._writer, self._engine.connect() as connection:
-            with connection.execution_options(begins_to_write=True).begin():
+            connection.execution_options(begins_to_write=True)
+            with connection.begin():
                 yield connection
 
     def close(self) -> None:
         """Close every pooled connection."""
         self._engine.dispose()
+
+
+def _alembic() -> Config:
+    configuration = Config()
+    configuration.set_main_option("script_location", str(MIGRATIONS))
+    return configuration
 
 
 @contextmanager
@@ -95,7 +109,7 @@ def _translated(path: Path) -> Iterator[None]:
         raise StorageUnavailable(f"{path}: {error.orig}") from None
 
 
-def _prepare_connection(dbapi_connection: Any, _record: object) -> None:
+def _prepare_connection(dbapi_connection: sqlite3.Connection, _record: object) -> None:
     dbapi_connection.isolation_level = None
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         dbapi_connection.execute(f"PRAGMA {pragma}")

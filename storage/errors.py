@@ -1,11 +1,11 @@
 """What can go wrong in this room.
 
-    StorageError
-    ├── StorageUnavailable   retry: the database is busy, the disk is full or answers with an error
-    ├── LeaseLost            drop: another worker owns the job by now; what was computed is not kept
-    ├── ObjectMissing        reject: the object store has no such object, or its bytes were altered
-    ├── DatabaseTooNew       stop: the database was written by a newer version
-    └── FolderInUse          stop: another process has this role on the same data folder
+StorageError
+├── StorageUnavailable   retry: the database is busy, the disk is full or answers with an error
+├── LeaseLost            drop: another worker owns the job by now; what was computed is not kept
+├── ObjectMissing        reject: the object store has no such object, or its bytes were altered
+├── DatabaseTooNew       stop: the database was written by a newer version
+└── FolderInUse          stop: another process has this role on the same data folder
 """
 
 from pathlib import Path

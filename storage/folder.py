@@ -7,6 +7,7 @@ be started again at once and may take its own unfinished work back without waiti
 import fcntl
 import os
 from pathlib import Path
+from typing import Self
 
 from storage.engine import Database
 from storage.errors import FolderInUse, StorageUnavailable
@@ -27,6 +28,23 @@ class DataFolder:
         self.folder = folder
         self.database = Database(folder / DATABASE_NAME)
         self._locks: list[int] = []
+
+    @classmethod
+    def existing(cls, folder: Path) -> Self:
+        """Open the folder of a node that has run before, for commands that only look or retry.
+
+        Raises
+        ------
+        StorageUnavailable
+            No node has run on this folder yet.
+        DatabaseTooNew
+            A newer version wrote it.
+        """
+        if not (folder / DATABASE_NAME).exists():
+            raise StorageUnavailable(f"{folder}: no node has run on this data folder yet (dicom-node run)")
+        found = cls(folder)
+        found.database.require_known()
+        return found
 
     def lock_role(self, role: str) -> None:
         """Take the role for this process until it ends or closes the folder. Raises FolderInUse."""

@@ -44,7 +44,9 @@ def receive(connection: Connection, received: ReceivedInstance, quiet_seconds: f
         _keep_aside(connection, known.id, received, now)
         return Receipt.CONFLICT
 
-    stored_only = OWN_RESULT if _is_own_result(connection, received.sop_instance_uid) else received.stored_only
+    stored_only = (
+        OWN_RESULT if _is_own_result(connection, received.sop_instance_uid) else received.stored_only
+    )
     instance_id = connection.execute(
         insert(instances)
         .values(
@@ -189,7 +191,9 @@ def study_instances(connection: Connection, study_instance_uid: str) -> list[Ana
     ]
 
 
-def previous_result(connection: Connection, study_instance_uid: str, kind: str, revision: int) -> Result | None:
+def previous_result(
+    connection: Connection, study_instance_uid: str, kind: str, revision: int
+) -> Result | None:
     """Return the latest result of this kind made for the study before `revision`, or None."""
     row = connection.execute(
         select(

@@ -15,8 +15,13 @@ from storage.records import Delivery, Job, JobKind, Result
 from storage.schema import deliveries, instances, jobs, results
 from storage.states import OPEN, Event, State, origins, target
 
+DIED = "worker_died"
+"""The reason of a row whose worker did not come back."""
 
-def claim_job(connection: Connection, kind: JobKind, owner: str, now: float, lease_seconds: float) -> Job | None:
+
+def claim_job(
+    connection: Connection, kind: JobKind, owner: str, now: float, lease_seconds: float
+) -> Job | None:
     """Claim the job of this kind that has been due for longest, or None.
 
     A report is due when its study has been quiet (`not_before`) and no image of the study is still being analysed.
@@ -104,11 +109,9 @@ def expire_leases(connection: Connection, table: Table, now: float, most_attempt
     return _free(connection, table, now, most_attempts, table.c.lease_until <= now)
 
 
-def release_leases(
-    connection: Connection, table: Table, now: float, most_attempts: int | None, *conditions: ColumnElement[bool]
-) -> int:
+def release_leases(connection: Connection, table: Table, now: float, most_attempts: int | None) -> int:
     """Free every running row, lease or not: for a role that starts and knows that nobody else has it."""
-    return _free(connection, table, now, most_attempts, *conditions)
+    return _free(connection, table, now, most_attempts)
 
 
 def retry_by_hand(connection: Connection, table: Table, row_ids: list[int], now: float) -> list[int]:
@@ -117,7 +120,12 @@ def retry_by_hand(connection: Connection, table: Table, row_ids: list[int], now:
         update(table)
         .where(table.c.id.in_(row_ids), table.c.state.in_(origins(Event.OPERATOR_RETRIES)))
         .values(
-            state=target(Event.OPERATOR_RETRIES), attempts=0, not_before=now, ended_at=None, queued_at=now, reason=None
+            state=target(Event.OPERATOR_RETRIES),
+            attempts=0,
+            not_before=now,
+            ended_at=None,
+            queued_at=now,
+            reason=None,
         )
         .returning(table.c.id)
     )
@@ -126,9 +134,10 @@ def retry_by_hand(connection: Connection, table: Table, row_ids: list[int], now:
 
 def next_due(connection: Connection, table: Table, *conditions: ColumnElement[bool]) -> float | None:
     """Return when the next queued row may be claimed, or None where none is queued."""
-    return connection.execute(
+    earliest: float | None = connection.execute(
         select(func.min(table.c.not_before)).where(table.c.state == State.QUEUED, *conditions)
     ).scalar_one()
+    return earliest
 
 
 def _claim(
@@ -175,29 +184,32 @@ def _end(connection: Connection, table: Table, row_id: int, owner: str, event: E
 
 
 def _free(
-    connection: Connection, table: Table, now: float, most_attempts: int | None, *conditions: ColumnElement[bool]
+    connection: Connection,
+    table: Table,
+    now: float,
+    most_attempts: int | None,
+    *conditions: ColumnElement[bool],
 ) -> int:
-    freed = 0
-    exhausted = [] if most_attempts is None else [table.c.attempts >= most_attempts]
-    if exhausted:
-        freed += connection.execute(
+    ended = 0
+    if most_attempts is not None:
+        ended = connection.execute(
             update(table)
-            .where(table.c.state.in_(origins(Event.LEASE_EXPIRED_FOR_GOOD)), *exhausted, *conditions)
+            .where(
+                table.c.state.in_(origins(Event.LEASE_EXPIRED_FOR_GOOD)),
+                table.c.attempts >= most_attempts,
+                *conditions,
+            )
             .values(
                 state=target(Event.LEASE_EXPIRED_FOR_GOOD),
                 owner=None,
                 lease_until=None,
                 ended_at=now,
-                reason="worker_died",
+                reason=DIED,
             )
         ).rowcount
-    return (
-        freed
-        + connection.execute(
-            update(table)
-            .where(table.c.state.in_(origins(Event.LEASE_EXPIRED)), *conditions)
-            .values(
-                state=target(Event.LEASE_EXPIRED), owner=None, lease_until=None, not_before=now, reason="worker_died"
-            )
-        ).rowcount
-    )
+    queued = connection.execute(
+        update(table)
+        .where(table.c.state.in_(origins(Event.LEASE_EXPIRED)), *conditions)
+        .values(state=target(Event.LEASE_EXPIRED), owner=None, lease_until=None, not_before=now, reason=DIED)
+    ).rowcount
+    return ended + queued

@@ -46,7 +46,8 @@ def _finished(connection: Connection, received_before: float) -> list[str]:
         deliveries.c.state != State.DONE,
     )
     received_later = exists().where(
-        younger.c.study_instance_uid == instances.c.study_instance_uid, younger.c.received_at >= received_before
+        younger.c.study_instance_uid == instances.c.study_instance_uid,
+        younger.c.received_at >= received_before,
     )
     return list(
         connection.execute(
@@ -64,7 +65,10 @@ def _mark_removed(connection: Connection, study_instance_uid: str, now: float) -
         instances, instances.c.id == conflicting_objects.c.instance_id
     )
     keys = list(connection.execute(aside.where(of_study)).scalars())
-    for table, condition in ((instances, of_study), (results, results.c.study_instance_uid == study_instance_uid)):
+    for table, condition in (
+        (instances, of_study),
+        (results, results.c.study_instance_uid == study_instance_uid),
+    ):
         keys += connection.execute(
             update(table)
             .where(condition, table.c.object_removed_at.is_(None))

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
 )
+from sqlalchemy.schema import SchemaItem
 
 from storage.states import State
 
@@ -38,7 +39,7 @@ UID = String(64)
 OBJECT_KEY = String(64)
 
 
-def _state_columns() -> list[Column[object]]:
+def _state_columns() -> list[SchemaItem]:
     """Return the columns that the state machine needs, alike for jobs and deliveries."""
     return [
         Column("state", String(16), nullable=False),

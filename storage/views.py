@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, Table, func, or_, select
+from sqlalchemy import Connection, Select, Table, func, or_, select
 
 from storage.records import JobKind
 from storage.schema import conflicting_objects, deliveries, instances, jobs, predictions, results
@@ -107,7 +107,7 @@ def find_study(connection: Connection, identifier: str) -> str | None:
 def study(connection: Connection, study_instance_uid: str) -> dict[str, Any]:
     """Return everything that happened to a study: its instances, jobs, predictions, results and deliveries."""
 
-    def rows(query: Any) -> list[dict[str, Any]]:
+    def rows(query: Select[Any]) -> list[dict[str, Any]]:
         return [dict(row) for row in connection.execute(query).mappings()]
 
     return {
@@ -178,7 +178,8 @@ def failed_ids(connection: Connection, table: Table) -> list[int]:
 
 
 def _by_state(connection: Connection, table: Table) -> dict[str, int]:
-    found = dict(connection.execute(select(table.c.state, func.count()).group_by(table.c.state)).tuples().all())
+    counted = connection.execute(select(table.c.state, func.count()).group_by(table.c.state))
+    found: dict[str, int] = dict(counted.tuples().all())
     return {str(state): found.get(state, 0) for state in State}
 
 
@@ -194,4 +195,7 @@ def _by_destination(connection: Connection) -> dict[str, dict[str, int]]:
 
 
 def _oldest(connection: Connection, table: Table) -> float | None:
-    return connection.execute(select(func.min(table.c.queued_at)).where(table.c.state.in_(OPEN))).scalar_one()
+    oldest: float | None = connection.execute(
+        select(func.min(table.c.queued_at)).where(table.c.state.in_(OPEN))
+    ).scalar_one()
+    return oldest

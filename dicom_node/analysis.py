@@ -1,0 +1,104 @@
+"""What is done with pixels: one film analysed, one study reported.
+
+The same two functions serve the analysing process of the node and `dicom-node process`. They decode what came from
+the network, so in the node they run only in the child process (`dicom_node.child`).
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from inference.reader import ChestReader
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+
+from config.settings import Settings
+from dicom_node.header import read_header
+from dicom_node.results import build_results, encode
+from dicom_node.results.study import Film, Predecessor, StudyReading
+from inference.card import SHIPPED, ModelCard, load_card
+from inference.prediction import Outcome
+from inference.radiograph import Radiograph, read_radiograph
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysedFilm:
+    """A file and what became of it; None: its analysis failed and waits for a person."""
+
+    path: Path
+    outcome: Outcome | None
+
+
+@dataclass(frozen=True, slots=True)
+class StudyTask:
+    """A study to report on. `reported_at` (seconds since 1970) is the time that all its objects carry."""
+
+    films: tuple[AnalysedFilm, ...]
+    revision: int
+    reported_at: float
+    predecessor: Predecessor | None
+
+
+@dataclass(frozen=True, slots=True)
+class ResultObject:
+    """An object to send, as the bytes of a Part 10 file."""
+
+    kind: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    content: bytes
+
+
+def model_card(settings: Settings) -> ModelCard:
+    """Return the card of the model in force, its weights checked. Raises ModelDamaged."""
+    return load_card(settings.model.bundle or SHIPPED)
+
+
+class Analyst:
+    """Holds the loaded model. Not for several threads at once."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Load the model, which takes about a second. Raises ModelDamaged."""
+        self._settings = settings
+        self._card = model_card(settings)
+        self._reader = ChestReader(
+            settings.model.bundle or SHIPPED, settings.model.minimum_age_years, settings.model.threshold
+        )
+
+    def analyse(self, path: Path) -> Outcome:
+        """Look at one instance."""
+        return self._reader.read(path)
+
+    def report(self, task: StudyTask) -> tuple[ResultObject, ...]:
+        """Make the objects of a study's report; from the same task, the same bytes."""
+        paths: dict[str, Path] = {}
+        films = []
+        for film in task.films:
+            header = read_header(film.path)
+            paths[header.SOPInstanceUID] = film.path
+            films.append(Film(header, film.outcome))
+        films.sort(key=lambda film: str(film.header.SOPInstanceUID))
+
+        def radiograph_of(film: Film) -> Radiograph:
+            return read_radiograph(dcmread(paths[film.header.SOPInstanceUID]))
+
+        reading = StudyReading(
+            films=tuple(films),
+            card=self._card,
+            station_name=self._settings.node.ae_title,
+            revision=task.revision,
+            reported_at=datetime.fromtimestamp(task.reported_at, UTC),
+            predecessor=task.predecessor,
+        )
+        return tuple(_result(made) for made in build_results(reading, self._settings.results, radiograph_of))
+
+
+def _result(made: Dataset) -> ResultObject:
+    return ResultObject(
+        "structured_report" if made.Modality == "SR" else "heatmap",
+        str(made.SOPClassUID),
+        str(made.SOPInstanceUID),
+        str(made.SeriesInstanceUID),
+        encode(made),
+    )

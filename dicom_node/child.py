@@ -1,0 +1,125 @@
+"""The analysing process: decoders and network run here, where they can be killed, replaced and do no harm.
+
+The parent asks over a pipe and waits at most until a deadline; a child that hangs is killed, one that died is
+replaced at the next question, and one that answered often enough is retired, so that nothing can grow in it.
+It ends by itself when its parent is gone, because its end of the pipe then reads as closed.
+"""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+
+from config.settings import Settings
+from dicom_node import logs
+from dicom_node.errors import AnalysisDied, AnalysisFailed
+
+START_SECONDS = 120.0  # loading torch and the model: about two seconds; a cold disk and a busy machine: more
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    error_type: str
+    where: tuple[str, ...]
+
+
+class AnalysisProcess:
+    """One child process that answers `ask`; started at the first question, or by `start`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._context = multiprocessing.get_context("spawn")  # a fork would copy the parent's threads' locks
+        self._process: BaseProcess | None = None
+        self._pipe: Connection | None = None
+        self._answered = 0
+
+    def start(self) -> None:
+        """Start the process and wait until its model is loaded. Raises AnalysisDied, AnalysisFailed."""
+        ours, theirs = self._context.Pipe()
+        self._process = self._context.Process(
+            target=_serve, args=(theirs, self._settings), name="analysis", daemon=True
+        )
+        self._process.start()
+        theirs.close()
+        self._pipe = ours
+        self._answered = 0
+        self._receive(START_SECONDS)
+
+    def ask(self, name: str, argument: object, deadline_seconds: float) -> object:
+        """Let the child call the Analyst's method `name` with `argument`, and return its answer.
+
+        Raises
+        ------
+        AnalysisDied
+            The child died or did not answer in time; it is gone, and the next question starts another one.
+        AnalysisFailed
+            The method raised; the child lives.
+        """
+        if self._answered >= self._settings.model.images_per_process:
+            self.stop()
+        if self._process is None or not self._process.is_alive():
+            self.stop()
+            self.start()
+        try:
+            self._connection.send((name, argument))
+        except OSError:
+            self.stop()
+            raise AnalysisDied("worker_died") from None
+        self._answered += 1
+        return self._receive(deadline_seconds)
+
+    def stop(self) -> None:
+        """End the process, whatever it is doing."""
+        if self._pipe is not None:
+            self._pipe.close()
+            self._pipe = None
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+            self._process = None
+
+    @property
+    def _connection(self) -> Connection:
+        if self._pipe is None:
+            raise AnalysisDied("worker_died")
+        return self._pipe
+
+    def _receive(self, deadline_seconds: float) -> object:
+        if not wait([self._connection], deadline_seconds):
+            self.stop()
+            raise AnalysisDied("deadline_exceeded")
+        try:
+            answer = self._connection.recv()
+        except (EOFError, OSError):
+            self.stop()
+            raise AnalysisDied("worker_died") from None
+        if isinstance(answer, _Failure):
+            raise AnalysisFailed(answer.error_type, answer.where)
+        return answer
+
+
+def _serve(pipe: Connection, settings: Settings) -> None:
+    """Run in the child: answer questions until the parent is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl-C reaches the whole group; the parent decides
+    os.nice(5)  # receiving goes first
+    logs.configure(settings.logging)
+    from dicom_node.analysis import Analyst  # noqa: PLC0415 - imports torch, which only the child shall pay for
+
+    analyst = Analyst(settings)
+    pipe.send("ready")
+    while True:
+        try:
+            name, argument = pipe.recv()
+        except EOFError:
+            return
+        pipe.send(_answer(getattr(analyst, name), argument))
+
+
+def _answer(method: Callable[[object], object], argument: object) -> object:
+    try:
+        return method(argument)
+    except Exception as error:  # noqa: BLE001 - the child's one broad except: the parent decides what it means
+        return _Failure(type(error).__name__, logs.where_raised(error))

@@ -1,0 +1,71 @@
+"""The command line: `dicom-node COMMAND`. Exit status 0 done, 1 failed, 2 usage or settings.
+
+Only the module of the command that was asked for is imported, so that `--help` and `status` never wait for torch.
+"""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from config.errors import ConfigError
+from dicom_node.errors import NodeError
+from inference.errors import InferenceError
+from storage.errors import StorageError
+
+DONE, FAILED, USAGE = 0, 1, 2
+
+# name: (module, one line of help); a module has add_arguments(parser), run(arguments) and a docstring to show
+COMMANDS = {
+    "run": ("dicom_node.commands.run", "run the node: receive, analyse and deliver"),
+    "demo": ("dicom_node.demo.command", "the whole way of real radiographs, to a PACS stand-in and back"),
+    "check-config": ("dicom_node.commands.check_config", "check a settings file and name every fault in it"),
+    "echo": ("dicom_node.commands.echo", "test a destination by C-ECHO"),
+    "status": ("dicom_node.commands.status", "the queue in numbers"),
+    "jobs": ("dicom_node.commands.jobs", "list jobs and deliveries, newest first"),
+    "show": ("dicom_node.commands.show", "everything that happened to one study"),
+    "retry": ("dicom_node.commands.retry", "queue failed or rejected jobs and deliveries again"),
+    "process": ("dicom_node.commands.process", "analyse files without network or database"),
+    "train": ("inference.training.train", "train a classifier"),
+    "evaluate": ("inference.training.evaluate", "measure a classifier"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status; argparse itself exits with 2 on wrong usage."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    parser = argparse.ArgumentParser(
+        prog="dicom-node",
+        description="An AI node beside the PACS: chest radiographs in, a structured report and a heatmap back.",
+        epilog="It assists, it does not diagnose. 'dicom-node COMMAND --help' explains a command.",
+    )
+    choices = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    chosen = words[0] if words and words[0] in COMMANDS else None
+    for name, (module_name, line) in COMMANDS.items():
+        if name != chosen:
+            choices.add_parser(name, help=line)
+            continue
+        module = importlib.import_module(module_name)
+        command = choices.add_parser(
+            name,
+            help=line,
+            description=module.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    parsed = parser.parse_args(words)
+    try:
+        return int(parsed.run(parsed))
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return USAGE
+    except (StorageError, InferenceError, NodeError) as error:
+        print(f"dicom-node: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        return FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The commands of `dicom-node`, one a file: what it takes, what it does, what it prints."""

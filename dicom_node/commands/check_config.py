@@ -1,0 +1,41 @@
+"""Check a settings file.
+
+Every fault is named at once, by its path and what is allowed there; exit status 2 if there are any.
+"""
+
+import argparse
+from pathlib import Path
+
+from config.load import load_settings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `check-config` takes."""
+    parser.add_argument(
+        "file",
+        nargs="?",
+        type=Path,
+        metavar="FILE",
+        help="settings file (default: node.toml in this folder, else the one in the package)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Load the settings; faults leave as SettingsFault."""
+    settings = load_settings(arguments.file)
+    receiver = settings.receiver
+    print(
+        f"{settings.node.ae_title} receives on {receiver.host} port {receiver.port}; data in {settings.node.data_dir}"
+    )
+    for source in settings.sources:
+        print(f"source {source.name}: {source.ae_title} from {', '.join(str(host) for host in source.hosts)}")
+    for destination in settings.destinations:
+        print(
+            f"destination {destination.name}: {destination.ae_title} at {destination.host} port {destination.port}"
+        )
+    if receiver.require_known_source and not settings.sources:
+        print("note: there is no source, and unknown ones are refused, so nobody can send")
+    if not settings.destinations:
+        print("note: there is no destination, so results stay here")
+    print("no faults")
+    return 0

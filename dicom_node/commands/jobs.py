@@ -1,0 +1,55 @@
+"""List jobs (j...) and deliveries (d...), newest first, with their state and the reason for it.
+
+queued    waits for its turn, or for its next try
+running   is being worked on
+done      image analysed, study reported, or result delivered
+rejected  image not analysable, or result refused for good by the destination: see the reason
+failed    waits for a person: see the reason, mend it, then `dicom-node retry`
+"""
+
+import argparse
+import json
+import time
+
+from rich.console import Console
+from rich.table import Table
+
+from dicom_node.commands.options import add_config, add_json, open_existing_folder
+from storage import views
+from storage.states import State
+
+MOST = 1000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `jobs` takes."""
+    parser.add_argument("--state", choices=[str(state) for state in State], help="only those in this state")
+    add_config(parser)
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the list."""
+    folder = open_existing_folder(arguments)
+    with folder.database.read() as connection:
+        rows = views.list_jobs(connection, State(arguments.state) if arguments.state else None, MOST)
+    if arguments.json:
+        print(json.dumps(rows))
+        return 0
+    now = time.time()
+    table = Table("id", "what", "state", "attempts", "age", "next try", "reason", "study")
+    for row in rows:
+        waits = row["not_before"] - now if row["state"] == State.QUEUED else 0
+        what = row["kind"] + (f" to {row['destination']}" if "destination" in row else "")
+        table.add_row(
+            row["id"],
+            what,
+            row["state"],
+            str(row["attempts"]),
+            f"{now - row['queued_at']:.0f} s",
+            f"in {waits:.0f} s" if waits > 0 else "",
+            row["reason"] or "",
+            row["study_instance_uid"],
+        )
+    Console().print(table)
+    return 0

@@ -1,0 +1,33 @@
+"""Options that several commands share, and how they open what the settings name."""
+
+import argparse
+from pathlib import Path
+
+from config.load import load_settings
+from config.settings import Settings
+from storage.folder import DataFolder
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """Add --config."""
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="settings file (default: node.toml in this folder, else the one in the package)",
+    )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add --json."""
+    parser.add_argument("--json", action="store_true", help="print JSON for machines")
+
+
+def settings_of(arguments: argparse.Namespace) -> Settings:
+    """Return the settings that --config names. Raises SettingsFault."""
+    return load_settings(arguments.config)
+
+
+def open_existing_folder(arguments: argparse.Namespace) -> DataFolder:
+    """Open the data folder of a node that has run before. Raises StorageUnavailable, DatabaseTooNew."""
+    return DataFolder.existing(settings_of(arguments).node.data_dir)

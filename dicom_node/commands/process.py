@@ -1,0 +1,73 @@
+"""Analyse DICOM files and write the objects that the node would send, without network or database.
+
+Files of one study are reported together. For each study a folder below DIR gets the structured report (report.dcm,
+and readable as report.txt) and, where the node would send one, the heatmap (heatmap.dcm, heatmap.png).
+"""
+
+import argparse
+import io
+import sys
+import time
+from pathlib import Path
+
+from PIL import Image
+from pydicom import dcmread
+from pydicom.errors import InvalidDicomError
+
+from dicom_node import logs
+from dicom_node.analysis import AnalysedFilm, Analyst, ResultObject, StudyTask
+from dicom_node.commands.options import add_config, settings_of
+from dicom_node.results.readable import readable_text
+from inference.prediction import NotAnalysable, Outcome
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `process` takes."""
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="DICOM files")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    add_config(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Analyse and write; exit status 1 if a file is not a DICOM image object of a study."""
+    settings = settings_of(arguments)
+    logs.configure(settings.logging)
+    analyst = Analyst(settings)
+    studies: dict[str, list[AnalysedFilm]] = {}
+    unreadable = 0
+    for path in arguments.files:
+        try:
+            study_instance_uid = str(dcmread(path, stop_before_pixels=True).StudyInstanceUID)
+        except (InvalidDicomError, OSError, AttributeError) as error:
+            print(f"{path}: not a DICOM file of a study ({type(error).__name__})", file=sys.stderr)
+            unreadable += 1
+            continue
+        outcome = analyst.analyse(path)
+        print(f"{path}: {_words(outcome)}")
+        studies.setdefault(study_instance_uid, []).append(AnalysedFilm(path, outcome))
+    now = time.time()
+    for study_instance_uid, films in studies.items():
+        folder = arguments.out / study_instance_uid
+        folder.mkdir(parents=True, exist_ok=True)
+        for made in analyst.report(StudyTask(tuple(films), revision=1, reported_at=now, predecessor=None)):
+            write_result(made, folder)
+        print(f"results in {folder}")
+    return 1 if unreadable else 0
+
+
+def write_result(made: ResultObject, folder: Path) -> None:
+    """Write an object as it is sent, and beside it in a form that people can look at."""
+    dataset = dcmread(io.BytesIO(made.content))
+    if made.kind == "structured_report":
+        (folder / "report.dcm").write_bytes(made.content)
+        (folder / "report.txt").write_text(readable_text(dataset), encoding="utf-8")
+    else:
+        (folder / "heatmap.dcm").write_bytes(made.content)
+        Image.fromarray(dataset.pixel_array).save(folder / "heatmap.png")
+
+
+def _words(outcome: Outcome) -> str:
+    if isinstance(outcome, NotAnalysable):
+        return f"not analysable: {outcome.reason.sentence}"
+    likely = "likely" if outcome.flagged else "unlikely"
+    return f"pneumonia {likely}, score {outcome.score:.3f}, threshold {outcome.threshold:.3f}"

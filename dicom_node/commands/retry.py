@@ -1,0 +1,46 @@
+"""Queue failed or rejected jobs (j...) and deliveries (d...) again, with all their attempts.
+
+`dicom-node jobs --state failed` lists what waits for a person.
+"""
+
+import argparse
+import sys
+import time
+
+from dicom_node.commands.options import add_config, open_existing_folder
+from storage import audit, ledger, queue, views
+from storage.schema import deliveries, jobs
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `retry` takes."""
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("ids", nargs="*", default=[], metavar="ID", help="jobs (j7) and deliveries (d7)")
+    which.add_argument("--all-failed", action="store_true", help="everything in the state failed")
+    add_config(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Queue them and say which; exit status 1 if one of those named could not be."""
+    wrong = [each for each in arguments.ids if each[:1] not in ("j", "d") or not each[1:].isdecimal()]
+    if wrong:
+        print(f"dicom-node: not an id of a job (j7) or delivery (d7): {', '.join(wrong)}", file=sys.stderr)
+        return 2
+    folder = open_existing_folder(arguments)
+    now = time.time()
+    with folder.database.write() as connection:
+        if arguments.all_failed:
+            job_ids = views.failed_ids(connection, jobs)
+            delivery_ids = views.failed_ids(connection, deliveries)
+        else:
+            job_ids = [int(each[1:]) for each in arguments.ids if each[0] == "j"]
+            delivery_ids = [int(each[1:]) for each in arguments.ids if each[0] == "d"]
+        queued = [f"j{job}" for job in ledger.retry_jobs(connection, job_ids, now)]
+        queued += [f"d{each}" for each in queue.retry_by_hand(connection, deliveries, delivery_ids, now)]
+        if queued:
+            audit.append(connection, now, "operator_retried", ids=queued)
+    print(f"queued again: {', '.join(queued) or 'nothing'}")
+    refused = [each for each in arguments.ids if each not in queued]
+    if refused:
+        print(f"dicom-node: neither failed nor rejected: {', '.join(refused)}", file=sys.stderr)
+    return 1 if refused else 0

@@ -1,0 +1,46 @@
+"""Run the node until SIGTERM or ctrl-C.
+
+By default in all roles: it receives radiographs, analyses them and delivers the results. A role can also be a
+process of its own (--role, repeated for several); the processes meet in the data folder.
+
+When the port is open, one line on stderr says so; before and after it stand the logs, one JSON object a line.
+What a killed node left unfinished is taken up again at the next start.
+"""
+
+import argparse
+import signal
+import sys
+import threading
+
+from dicom_node import logs
+from dicom_node.commands.options import add_config, settings_of
+from dicom_node.node import Node, Role
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `run` takes."""
+    add_config(parser)
+    parser.add_argument(
+        "--role",
+        action="append",
+        choices=[str(role) for role in Role],
+        help="what this process does; may be repeated (default: everything)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run until a signal ends it."""
+    settings = settings_of(arguments)
+    logs.configure(settings.logging)
+    roles = frozenset(Role(role) for role in arguments.role or Role)
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    node = Node(settings, roles)
+    node.start()
+    listening = "" if node.address is None else f", listening on {node.address[0]} port {node.address[1]}"
+    names = ", ".join(sorted(roles))
+    print(f"dicom-node ready: {settings.node.ae_title}{listening} ({names})", file=sys.stderr, flush=True)
+    stopping.wait()
+    node.stop()
+    return 0

@@ -1,0 +1,77 @@
+"""Everything that happened to one study: what was received, how each image ended, what was reported, where it went.
+
+ID is a job (j7), a delivery (d7), a Study or SOP Instance UID, or an accession number.
+"""
+
+import argparse
+import json
+import sys
+from datetime import datetime
+from typing import Any
+
+from dicom_node.commands.options import add_config, add_json, open_existing_folder
+from storage import views
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `show` takes."""
+    parser.add_argument("id", metavar="ID", help="job, delivery, UID or accession number")
+    add_config(parser)
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the study's story; exit status 1 if there is none."""
+    folder = open_existing_folder(arguments)
+    with folder.database.read() as connection:
+        study_instance_uid = views.find_study(connection, arguments.id)
+        if study_instance_uid is None:
+            print(f"dicom-node: nothing known of {arguments.id!r}", file=sys.stderr)
+            return 1
+        study = views.study(connection, study_instance_uid)
+    if arguments.json:
+        print(json.dumps(study))
+    else:
+        print("\n".join(_lines(study)))
+    return 0
+
+
+def _lines(study: dict[str, Any]) -> list[str]:
+    lines = [f"study {study['study_instance_uid']}"]
+    for row in study["instances"]:
+        again = f", {row['times_received']} times" if row["times_received"] > 1 else ""
+        lines.append(
+            f"  {_time(row['received_at'])} received from {row['source']}{again}: {row['sop_instance_uid']}"
+        )
+        if row["stored_only"]:
+            lines.append(f"      stored, not analysed: {row['stored_only']}")
+        elif row["score"] is not None:
+            lines.append(
+                f"      {_time(row['ended_at'])} job j{row['job']} done: "
+                f"score {row['score']:.3f}, threshold {row['threshold']:.3f}"
+            )
+        else:
+            lines.append(f"      {_ended(row)} job j{row['job']} {_state(row)}")
+    for row in study["reports"]:
+        lines.append(f"  {_ended(row)} report {row['revision']}: job j{row['job']} {_state(row)}")
+    for row in study["deliveries"]:
+        status = "" if row["status"] is None else f" (status 0x{row['status']:04X})"
+        lines.append(
+            f"  {_ended(row)} {row['kind']} of report {row['revision']} to {row['destination']}: "
+            f"delivery d{row['delivery']} {_state(row)}{status}"
+        )
+    return lines
+
+
+def _state(row: dict[str, Any]) -> str:
+    attempts = f", {row['attempts']} attempts" if row["attempts"] > 1 else ""
+    reason = f": {row['reason']}" if row["reason"] else ""
+    return f"{row['state']}{attempts}{reason}"
+
+
+def _ended(row: dict[str, Any]) -> str:
+    return _time(row["ended_at"]) if row["ended_at"] is not None else " " * 12
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).strftime("%H:%M:%S.%f")[:-3]

@@ -1,0 +1,115 @@
+"""The node put together: which parts run for which roles, how they wake each other, how they start and stop."""
+
+import os
+import socket
+import time
+from enum import StrEnum
+
+import structlog
+
+from config.settings import Settings
+from dicom_node.analysis import model_card
+from dicom_node.loop import Loop
+from dicom_node.receiver import Receiver
+from dicom_node.sender import Sender
+from dicom_node.sweeps import Sweeps
+from dicom_node.worker import Worker
+from storage import audit, queue
+from storage.folder import DataFolder
+from storage.schema import deliveries, jobs
+
+STOP_SECONDS = 20.0
+
+_log = structlog.get_logger()
+
+
+class Role(StrEnum):
+    """A part of the node's work that can also be a process of its own."""
+
+    RECEIVE = "receive"
+    ANALYSE = "analyse"
+    DELIVER = "deliver"
+
+
+class Node:
+    """A running node with some or all of the roles. `address` is set while it receives."""
+
+    def __init__(self, settings: Settings, roles: frozenset[Role]) -> None:
+        self._settings = settings
+        self._roles = roles
+        self._folder = DataFolder(settings.node.data_dir)
+        self._owner = f"{socket.gethostname()}:{os.getpid()}"
+        self._receiver: Receiver | None = None
+        self._worker: Worker | None = None
+        self._senders: list[Sender] = []
+        self._sweeps = Sweeps(settings, self._folder)
+        self._analysing: Loop | None = None
+        self._delivering: list[Loop] = []
+        self.address: tuple[str, int] | None = None
+
+    def start(self) -> None:
+        """Start everything; when this returns the port is open and what a killed node left is queued again.
+
+        Raises
+        ------
+        FolderInUse, DatabaseTooNew, StorageUnavailable, ModelDamaged, PortUnavailable
+            The node cannot run as it is set; nothing was started.
+        """
+        for role in sorted(self._roles):
+            self._folder.lock_role(role)
+        card = model_card(self._settings) if Role.ANALYSE in self._roles else None
+        self._folder.database.migrate()
+        self._take_back()
+        if card is not None:
+            self._worker = Worker(self._settings, self._folder, card, self._owner, self._wake_senders)
+            self._analysing = Loop("analyse", self._worker.step)
+        if Role.DELIVER in self._roles:
+            for destination in self._settings.destinations:
+                sender = Sender(self._settings, destination, self._folder, self._owner)
+                self._senders.append(sender)
+                self._delivering.append(Loop(f"deliver to {destination.name}", sender.step))
+        if Role.RECEIVE in self._roles:
+            self._receiver = Receiver(self._settings, self._folder, self._wake_worker)
+            self.address = self._receiver.start()
+        for loop in self._loops():
+            loop.start()
+        self._sweeps.start()
+        _log.info("node_started", role=sorted(self._roles))
+
+    def stop(self) -> None:
+        """Stop cleanly: no new associations, the steps under way ended, everything else left for the next start."""
+        if self._receiver is not None:
+            self._receiver.stop()
+        self._sweeps.stop()
+        for loop in self._loops():
+            loop.stop(STOP_SECONDS)
+        for sender in self._senders:
+            sender.close()
+        if self._worker is not None:
+            self._worker.close()
+        with self._folder.database.write() as connection:
+            audit.append(connection, time.time(), "node_stopped", roles=sorted(self._roles))
+        self._folder.close()
+        _log.info("node_stopped", role=sorted(self._roles))
+
+    def _take_back(self) -> None:
+        """Queue what this role's killed predecessor was doing: the role's lock says that it is gone."""
+        now = time.time()
+        attempts = self._settings.retry.analyse_attempts
+        with self._folder.database.write() as connection:
+            if Role.ANALYSE in self._roles:
+                queue.release_leases(connection, jobs, now, attempts)
+            if Role.DELIVER in self._roles:
+                queue.release_leases(connection, deliveries, now, None)
+            audit.append(connection, now, "node_started", roles=sorted(self._roles))
+
+    def _loops(self) -> list[Loop]:
+        return [loop for loop in (self._analysing, *self._delivering) if loop is not None]
+
+    def _wake_worker(self) -> None:
+        if self._analysing is not None:
+            self._analysing.wake()
+
+    def _wake_senders(self) -> None:
+        for loop in self._delivering:
+            loop.wake()

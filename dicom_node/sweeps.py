@@ -1,0 +1,80 @@
+"""What is done again and again, whoever else is busy: expired leases, retention, leftovers.
+
+APScheduler 3.11 keeps the time; it is never the queue. A sweep that is late runs once and not for every time missed.
+"""
+
+import time
+from collections.abc import Callable
+
+import structlog
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from config.settings import Settings
+from dicom_node.logs import where_raised
+from storage import queue, retention
+from storage.folder import DataFolder
+from storage.schema import deliveries, jobs
+
+LEASES_EVERY_SECONDS = 15
+HOUR_SECONDS = 3600
+DAY_SECONDS = 86400
+LEFTOVERS_AFTER_SECONDS = DAY_SECONDS
+
+_log = structlog.get_logger()
+
+
+class Sweeps:
+    """The recurring work of one node."""
+
+    def __init__(self, settings: Settings, folder: DataFolder) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._scheduler = BackgroundScheduler(
+            timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+        )
+        for sweep, seconds in (
+            (self.expire_leases, LEASES_EVERY_SECONDS),
+            (self.remove_finished_studies, HOUR_SECONDS),
+            (self.remove_leftovers, HOUR_SECONDS),
+        ):
+            self._scheduler.add_job(_guarded(sweep), "interval", seconds=seconds)
+
+    def start(self) -> None:
+        """Begin sweeping in a thread of its own."""
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        """End, after the sweep that is under way."""
+        self._scheduler.shutdown()
+
+    def expire_leases(self, now: float) -> int:
+        """Give back what a dead worker or sender on another machine held; return how many rows."""
+        with self._folder.database.write() as connection:
+            return queue.expire_leases(
+                connection, jobs, now, self._settings.retry.analyse_attempts
+            ) + queue.expire_leases(connection, deliveries, now, None)
+
+    def remove_finished_studies(self, now: float) -> int:
+        """Apply retention; return how many studies were removed."""
+        before = now - self._settings.retention.days * DAY_SECONDS
+        return retention.remove_finished(self._folder.database, self._folder.objects, before, now)
+
+    def remove_leftovers(self, now: float) -> int:
+        """Delete what an aborted transfer left in the incoming folder; return how many files."""
+        return self._folder.objects.remove_leftovers(now - LEFTOVERS_AFTER_SECONDS)
+
+
+def _guarded(sweep: Callable[[float], int]) -> Callable[[], None]:
+    """Frame a sweep: what it did is logged, and an error ends this round and not the next."""
+    name = sweep.__name__
+
+    def run() -> None:
+        try:
+            count = sweep(time.time())
+        except Exception as error:  # noqa: BLE001 - the sweeps' one broad except: the next round tries again
+            _log.error("sweep_failed", sweep=name, error_type=type(error).__name__, where=where_raised(error))
+        else:
+            if count:
+                _log.info("sweep_done", sweep=name, count=count)
+
+    return run

@@ -1,0 +1,223 @@
+"""Works off the jobs: claims one, has the child do it, and writes what came of it in one transaction."""
+
+import random
+import time
+from collections.abc import Callable
+from typing import cast
+
+import structlog
+
+from config.settings import Settings
+from dicom_node.analysis import AnalysedFilm, ResultObject, StudyTask
+from dicom_node.child import AnalysisProcess
+from dicom_node.errors import AnalysisDied, AnalysisFailed
+from dicom_node.results.study import Predecessor
+from dicom_node.retry import GiveUp, Policy, decide
+from inference.card import ModelCard
+from inference.prediction import Attention, NotAnalysable, Outcome, Prediction, Reason, Region
+from storage import audit, ledger, queue
+from storage.errors import LeaseLost
+from storage.folder import DataFolder
+from storage.records import AnalysedInstance, Job, JobKind, Result, StoredPrediction
+from storage.schema import jobs
+from storage.states import State
+
+POLL_SECONDS = 1.0
+"""Another process may have queued work: how often to look when nobody wakes us."""
+BLOCKED_SECONDS = 0.1
+"""A report that is due may wait for an image that another process analyses: how soon to look again."""
+STRUCTURED_REPORT = "structured_report"
+
+_log = structlog.get_logger()
+
+
+class Worker:
+    """One analysing process and the jobs that it is given. `reported` is called when there is something to send."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        folder: DataFolder,
+        card: ModelCard,
+        owner: str,
+        reported: Callable[[], None],
+    ) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._card = card
+        self._owner = owner
+        self._reported = reported
+        self._process = AnalysisProcess(settings)
+        # a lease outlives the deadline and the start of a fresh child, so that only a dead worker loses it
+        self._lease_seconds = settings.model.deadline_seconds + 150.0
+        self._policy = Policy(
+            first_seconds=settings.retry.analyse_first_seconds,
+            longest_seconds=3600.0,
+            most_attempts=settings.retry.analyse_attempts,
+        )
+
+    def start_process(self) -> None:
+        """Load the model before the first image needs it."""
+        self._process.start()
+
+    def close(self) -> None:
+        """End the analysing process."""
+        self._process.stop()
+
+    def step(self, now: float) -> float:
+        """Do the most urgent job, if one is due; return after how many seconds to come back.
+
+        A study that only waits for its report goes before the next image: it is an answer that is nearly ready.
+        """
+        with self._folder.database.read() as connection:
+            due = queue.next_due(connection, jobs)
+        if due is None:
+            return POLL_SECONDS
+        if due > now:
+            return min(POLL_SECONDS, due - now)
+        for kind in (JobKind.REPORT, JobKind.ANALYSE):
+            with self._folder.database.write() as connection:
+                job = queue.claim_job(connection, kind, self._owner, now, self._lease_seconds)
+            if job is not None:
+                self._do(job)
+                return 0.0
+        return BLOCKED_SECONDS
+
+    def _do(self, job: Job) -> None:
+        started = time.perf_counter()
+        try:
+            if job.kind is JobKind.ANALYSE:
+                self._analyse(job, started)
+            else:
+                self._report(job, started)
+        except AnalysisDied as error:
+            self._retry(job, error.reason, where=None)
+        except AnalysisFailed as error:
+            self._retry(job, error.error_type, where=error.where)
+        except LeaseLost:
+            _log.warning("lease_lost", job=job.id)
+
+    def _analyse(self, job: Job, started: float) -> None:
+        path = self._folder.objects.path(cast(str, job.object_key))
+        outcome = cast(Outcome, self._process.ask("analyse", path, self._settings.model.deadline_seconds))
+        now = time.time()
+        with self._folder.database.write() as connection:
+            if isinstance(outcome, NotAnalysable):
+                queue.reject(connection, jobs, job.id, self._owner, now, outcome.reason)
+            else:
+                ledger.predicted(connection, job, self._owner, _stored(outcome, self._card), now)
+        if isinstance(outcome, NotAnalysable):
+            _log.info("image_not_analysable", job=job.id, reason=outcome.reason, milliseconds=_since(started))
+        else:
+            _log.info(
+                "image_analysed",
+                job=job.id,
+                score=round(outcome.score, 4),
+                flagged=outcome.flagged,
+                milliseconds=_since(started),
+            )
+
+    def _report(self, job: Job, started: float) -> None:
+        revision = cast(int, job.revision)
+        with self._folder.database.read() as connection:
+            instances = ledger.study_instances(connection, job.study_instance_uid)
+            previous = ledger.previous_result(connection, job.study_instance_uid, STRUCTURED_REPORT, revision)
+        task = StudyTask(
+            films=tuple(
+                AnalysedFilm(self._folder.objects.path(instance.object_key), _outcome(instance))
+                for instance in instances
+                if instance.state not in (State.QUEUED, State.RUNNING)
+            ),
+            revision=revision,
+            reported_at=job.first_claimed_at,
+            predecessor=None
+            if previous is None
+            else Predecessor(previous.sop_class_uid, previous.sop_instance_uid, previous.series_instance_uid),
+        )
+        # nothing is left to report where retention has removed the study in between
+        made: tuple[ResultObject, ...] = ()
+        if task.films:
+            deadline = self._settings.model.deadline_seconds
+            made = cast(tuple[ResultObject, ...], self._process.ask("report", task, deadline))
+        stored = [
+            Result(
+                each.kind,
+                each.sop_class_uid,
+                each.sop_instance_uid,
+                each.series_instance_uid,
+                self._folder.objects.put(each.content).key,
+            )
+            for each in made
+        ]
+        now = time.time()
+        destinations = [destination.name for destination in self._settings.destinations]
+        with self._folder.database.write() as connection:
+            ledger.reported(connection, job, self._owner, stored, destinations, now)
+            audit.append(
+                connection,
+                now,
+                "study_reported",
+                study_instance_uid=job.study_instance_uid,
+                revision=revision,
+            )
+        _log.info(
+            "study_reported",
+            job=job.id,
+            study_instance_uid=job.study_instance_uid,
+            revision=revision,
+            objects=len(stored),
+            milliseconds=_since(started),
+        )
+        self._reported()
+
+    def _retry(self, job: Job, reason: str, where: tuple[str, ...] | None) -> None:
+        now = time.time()
+        decision = decide(self._policy, job.attempts, job.first_claimed_at, now, random.random)
+        with self._folder.database.write() as connection:
+            if isinstance(decision, GiveUp):
+                queue.give_up(connection, jobs, job.id, self._owner, now, reason)
+                _log.error(
+                    "job_failed", job=job.id, kind=job.kind, attempts=job.attempts, reason=reason, where=where
+                )
+            else:
+                queue.retry_later(connection, jobs, job.id, self._owner, decision.at, reason)
+                _log.warning(
+                    "job_retried",
+                    job=job.id,
+                    kind=job.kind,
+                    attempts=job.attempts,
+                    reason=reason,
+                    where=where,
+                    retry_in_seconds=round(decision.at - now, 1),
+                )
+
+
+def _stored(prediction: Prediction, card: ModelCard) -> StoredPrediction:
+    attention = prediction.attention
+    return StoredPrediction(
+        card.sha256,
+        prediction.score,
+        prediction.threshold,
+        {"rows": attention.rows, "columns": attention.columns, "values": list(attention.values)},
+        [[region.left, region.top, region.right, region.bottom] for region in prediction.regions],
+    )
+
+
+def _outcome(instance: AnalysedInstance) -> Outcome | None:
+    """Return what the analysis found, from its row; None where it failed."""
+    if instance.state is State.FAILED:
+        return None
+    stored = instance.prediction
+    if stored is None:
+        return NotAnalysable(Reason(instance.reason or ""))
+    attention = stored.attention
+    return Prediction(
+        stored.score,
+        stored.threshold,
+        Attention(attention["rows"], attention["columns"], tuple(attention["values"])),
+        tuple(Region(*box) for box in stored.regions),
+    )
+
+
+def _since(started: float) -> float:
+    return round((time.perf_counter() - started) * 1000, 1)
