@@ -1,0 +1,38 @@
+"""A result as the bytes of a file (PS3.10): the same object gives the same bytes, in any process."""
+
+import warnings
+from contextlib import AbstractContextManager
+from io import BytesIO
+
+from pydicom import dcmwrite
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+from dicom_node.results.equipment import package_version
+from dicom_node.results.uids import derived_uid
+
+IMPLEMENTATION_CLASS_UID = derived_uid("implementation", "dicom-node")
+_SHORT_STRING = 16
+
+
+def encode(result: Dataset) -> bytes:
+    """Encode in Explicit VR Little Endian, which every archive accepts."""
+    file = Dataset(result)
+    file.set_original_encoding(*result.original_encoding, result.original_character_set)
+    file.file_meta = FileMetaDataset()
+    file.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    file.file_meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
+    file.file_meta.ImplementationVersionName = f"DCMNODE {package_version()}"[:_SHORT_STRING].strip()
+    content = BytesIO()
+    with quiet():
+        dcmwrite(content, file, enforce_file_format=True)
+    return content.getvalue()
+
+
+def quiet() -> AbstractContextManager[object]:
+    """A context in which pydicom and highdicom keep their warnings, which quote values, to themselves.
+
+    Names of patients must not reach a log. Python's filter of warnings is the process's, not the thread's: results
+    are built in the analysing process, which has one thread.
+    """
+    return warnings.catch_warnings(action="ignore")

@@ -1,0 +1,358 @@
+"""The content tree of the report: TID 1500 Measurement Report (PS3.16), built with highdicom's templates.
+
+highdicom 0.28 sees UIDs, sizes and numbers of the images, never a patient's data, so nothing in a header can make
+it fail or be quoted in one of its warnings. It writes containers as CONTINUOUS, which makes viewers print values
+without their names: `separate` mends that.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from highdicom.sr import (
+    AlgorithmIdentification,
+    CodeContentItem,
+    CodedConcept,
+    ContainerContentItem,
+    ContentSequence,
+    CoordinatesForMeasurement,
+    DeviceObserverIdentifyingAttributes,
+    FindingSite,
+    GraphicTypeValues,
+    ImageContentItem,
+    ImageRegion,
+    LanguageOfContentItemAndDescendants,
+    Measurement,
+    MeasurementReport,
+    MeasurementsAndQualitativeEvaluations,
+    ObservationContext,
+    ObserverContext,
+    PlanarROIMeasurementsAndQualitativeEvaluations,
+    QualitativeEvaluation,
+    RelationshipTypeValues,
+    SourceImageForMeasurementGroup,
+    SourceImageForRegion,
+    TextContentItem,
+    TrackingIdentifier,
+)
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
+
+from dicom_node.results import codes
+from dicom_node.results.equipment import MANUFACTURER
+from dicom_node.results.frame import uid_for
+from dicom_node.results.image_library import library_entries
+from dicom_node.results.source import ImageReference, orientation_of, reference_to, size_of
+from dicom_node.results.study import Answer, Film, StudyReading
+from dicom_node.results.uids import device_uid
+from dicom_node.results.wording import (
+    DISCLAIMER,
+    count_reasons,
+    not_analysed,
+    plain_text,
+    reason_of,
+    score_statement,
+    summary,
+)
+from inference.prediction import NotAnalysable, Prediction, Reason, Region
+
+_PRESENCE = {
+    Answer.LIKELY: codes.PRESENT,
+    Answer.UNLIKELY: codes.ABSENT,
+    Answer.NOT_ANALYSABLE: codes.UNDETERMINED,
+}
+_IMAGE_QUALITY = {Reason.NO_PIXELS: codes.NO_IMAGE, Reason.BLANK: codes.NO_IMAGE}
+"""Where CID 6135 has a word for a reason. A good lateral film is no fault of positioning, so it has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    """A film that a measurement group can point to: it has UIDs and a size."""
+
+    film: Film
+    reference: ImageReference
+    rows: int
+    columns: int
+
+
+def report_content(study: StudyReading, heatmap: Dataset | None) -> Dataset:
+    """The root container of the report, with everything below it.
+
+    Parameters
+    ----------
+    heatmap
+        The Secondary Capture of `study.leading_film`, where one is sent along.
+    """
+    groups = _groups(study, heatmap)
+    # highdicom wants at least one group; a report on images without a size has none, and loses this one again.
+    report = MeasurementReport(
+        observation_context=_observer(study),
+        procedure_reported=codes.IMAGING_PROCEDURE,
+        imaging_measurements=groups or [MeasurementsAndQualitativeEvaluations(_tracking(study, "none"))],
+        title=codes.MEASUREMENT_REPORT,
+        language_of_content_item_and_descendants=LanguageOfContentItemAndDescendants(codes.ENGLISH),
+        referenced_images=library_entries(study),
+    )
+    root: Dataset = report[0]
+    if not groups:
+        root.ContentSequence = ContentSequence(
+            [item for item in root.ContentSequence if item.name != codes.IMAGING_MEASUREMENTS]
+        )
+    root.ContentSequence.append(_evaluations(study, with_algorithm=not groups))
+    _separate(root)
+    return root
+
+
+def _groups(study: StudyReading, heatmap: Dataset | None) -> list[ContentSequence]:
+    """The measurement groups; each points to a region of an image, since OHIF 3.13 shows a black page otherwise."""
+    if study.answer is Answer.LIKELY:
+        return [
+            _likely_group(study, picture, prediction, number, region, heatmap)
+            for picture, prediction in _predicted(study.flagged_films)
+            for number, region in enumerate(prediction.regions or (_whole_image(picture),), start=1)
+        ]
+    if study.answer is Answer.UNLIKELY:
+        return [
+            _unlikely_group(study, picture, prediction, heatmap)
+            for picture, prediction in _predicted(study.predicted_films)
+        ]
+    return [
+        _not_analysable_group(study, picture, count, reason)
+        for picture, reason, count in _first_of_each_reason(study)
+    ]
+
+
+def _likely_group(
+    study: StudyReading,
+    picture: _Picture,
+    prediction: Prediction,
+    number: int,
+    region: Region,
+    heatmap: Dataset | None,
+) -> ContentSequence:
+    """TID 1410 Planar ROI Measurements and Qualitative Evaluations: a region of attention of a flagged film."""
+    group = PlanarROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=_tracking(study, f"AI pneumonia region {number}", picture),
+        referenced_region=_image_region(picture, region),
+        finding_type=codes.PNEUMONIA,
+        finding_category=codes.DISEASE,
+        geometric_purpose=codes.BOUNDED_BY,
+        algorithm_id=_algorithm(study, prediction.threshold),
+        finding_sites=[FindingSite(codes.LUNG, laterality=_side(picture, region))],
+        measurements=[Measurement(codes.CERTAINTY, _certainty(prediction), codes.PERCENT)],
+        qualitative_evaluations=[QualitativeEvaluation(codes.PNEUMONIA, codes.PRESENT)],
+    )
+    _explain(group, study, picture, heatmap)
+    return group
+
+
+def _unlikely_group(
+    study: StudyReading, picture: _Picture, prediction: Prediction, heatmap: Dataset | None
+) -> ContentSequence:
+    """TID 1501 Measurement and Qualitative Evaluation Group: no finding, its measurement made on the whole image."""
+    whole = CoordinatesForMeasurement(
+        graphic_type=GraphicTypeValues.POLYLINE,
+        graphic_data=_outline(_whole_image(picture)),
+        source_image=_source(picture),
+    )
+    reference = picture.reference
+    group = MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=_tracking(study, "AI pneumonia whole image", picture),
+        algorithm_id=_algorithm(study, prediction.threshold),
+        finding_sites=[FindingSite(codes.LUNG)],
+        measurements=[
+            Measurement(
+                codes.CERTAINTY, _certainty(prediction), codes.PERCENT, referenced_coordinates=[whole]
+            )
+        ],
+        qualitative_evaluations=[QualitativeEvaluation(codes.PNEUMONIA, codes.ABSENT)],
+        source_images=[SourceImageForMeasurementGroup(reference.sop_class_uid, reference.sop_instance_uid)],
+    )
+    _comment(group, f"Pneumonia unlikely ({score_statement(prediction)}). Does not exclude disease.")
+    _explain(group, study, picture, heatmap)
+    return group
+
+
+def _not_analysable_group(study: StudyReading, picture: _Picture, count: int, reason: str) -> ContentSequence:
+    """TID 1410 on a whole image without a measurement: that, and why, nothing can be said of images like it."""
+    evaluations = [
+        QualitativeEvaluation(codes.FINDINGS_SUMMARY, codes.NONE_SUCCEEDED),
+        QualitativeEvaluation(codes.PNEUMONIA, codes.UNDETERMINED),
+    ]
+    outcome = picture.film.outcome
+    if isinstance(outcome, NotAnalysable) and outcome.reason in _IMAGE_QUALITY:
+        evaluations.append(QualitativeEvaluation(codes.IMAGE_QUALITY, _IMAGE_QUALITY[outcome.reason]))
+    group = PlanarROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=_tracking(study, "AI pneumonia not analysable", picture),
+        referenced_region=_image_region(picture, _whole_image(picture)),
+        algorithm_id=_algorithm(study, study.card.threshold),
+        finding_sites=[FindingSite(codes.LUNG)],
+        qualitative_evaluations=evaluations,
+    )
+    _comment(group, not_analysed(count, reason))
+    return group
+
+
+def _evaluations(study: StudyReading, *, with_algorithm: bool) -> ContainerContentItem:
+    """TID 1500's container of qualitative evaluations: the answer for the study, for whoever reads no further."""
+    container = ContainerContentItem(
+        codes.QUALITATIVE_EVALUATIONS, relationship_type=RelationshipTypeValues.CONTAINS
+    )
+    items = [
+        _code(codes.FINDINGS_SUMMARY, _findings_summary(study)),
+        _code(codes.PNEUMONIA, _PRESENCE[study.answer]),
+        _text(codes.SUMMARY, summary(study)),
+        _text(codes.COMMENT, DISCLAIMER),
+    ]
+    if study.answer is Answer.LIKELY:
+        items.insert(2, _code(codes.PRIORITY, codes.URGENT))
+    algorithm = _algorithm(study, study.card.threshold) if with_algorithm else []
+    container.ContentSequence = ContentSequence([*algorithm, *items])
+    return container
+
+
+def _findings_summary(study: StudyReading) -> Code:
+    failed = any(film.outcome is None for film in study.films)
+    if study.answer is Answer.LIKELY:
+        return codes.SOME_WITH_FINDINGS if failed else codes.ALL_WITH_FINDINGS
+    if study.answer is Answer.UNLIKELY:
+        return codes.SOME_WITHOUT_FINDINGS if failed else codes.ALL_WITHOUT_FINDINGS
+    return codes.NONE_SUCCEEDED
+
+
+def _observer(study: StudyReading) -> ObservationContext:
+    device = DeviceObserverIdentifyingAttributes(
+        uid=device_uid(study.card),
+        name=plain_text(study.station_name),
+        manufacturer_name=MANUFACTURER,
+        model_name=plain_text(study.card.name),
+        serial_number=plain_text(study.station_name),
+    )
+    return ObservationContext(observer_device_context=ObserverContext(codes.DEVICE, device))
+
+
+def _algorithm(study: StudyReading, threshold: float) -> AlgorithmIdentification:
+    """TID 4019 Algorithm Identification."""
+    card = study.card
+    return AlgorithmIdentification(
+        name=plain_text(card.name),
+        version=plain_text(card.version),
+        manufacturer=MANUFACTURER,
+        family=codes.ARTIFICIAL_INTELLIGENCE,
+        parameters=[
+            f"threshold {threshold:.4f}",
+            f"architecture {plain_text(card.architecture)}",
+            f"weights SHA-256 {plain_text(card.sha256)}",
+        ],
+    )
+
+
+def _predicted(films: Iterable[Film]) -> list[tuple[_Picture, Prediction]]:
+    return [
+        (picture, film.prediction)
+        for film in films
+        if film.prediction is not None and (picture := _picture(film)) is not None
+    ]
+
+
+def _first_of_each_reason(study: StudyReading) -> list[tuple[_Picture, str, int]]:
+    """One film stands for all with its reason: a CT series sent here by mistake is one statement, not a thousand."""
+    counts = count_reasons(study.films)
+    found: dict[str, _Picture] = {}
+    for film in study.films:
+        reason = reason_of(film)
+        if reason is not None and reason not in found and (picture := _picture(film)) is not None:
+            found[reason] = picture
+    return [(picture, reason, counts[reason]) for reason, picture in found.items()]
+
+
+def _picture(film: Film) -> _Picture | None:
+    reference, size = reference_to(film.header), size_of(film.header)
+    if reference is None or size is None:
+        return None
+    return _Picture(film, reference, *size)
+
+
+def _tracking(study: StudyReading, what: str, picture: _Picture | None = None) -> TrackingIdentifier:
+    image = picture.reference.sop_instance_uid if picture else ""
+    return TrackingIdentifier(uid=uid_for(study, f"{what} {image}"), identifier=what)
+
+
+def _image_region(picture: _Picture, region: Region) -> ImageRegion:
+    return ImageRegion(
+        graphic_type=GraphicTypeValues.POLYLINE,
+        graphic_data=_outline(region),
+        source_image=_source(picture),
+    )
+
+
+def _source(picture: _Picture) -> SourceImageForRegion:
+    return SourceImageForRegion(picture.reference.sop_class_uid, picture.reference.sop_instance_uid)
+
+
+def _whole_image(picture: _Picture) -> Region:
+    return Region(0, 0, picture.columns, picture.rows)
+
+
+def _outline(region: Region) -> NDArray[np.float64]:
+    """The box as a closed line; a pixel's own corners have whole coordinates (PS3.3 C.18.6.1.1)."""
+    left, top, right, bottom = region.left, region.top, region.right, region.bottom
+    corners = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
+    return np.array(corners, dtype=np.float64)
+
+
+def _side(picture: _Picture, region: Region) -> Code | None:
+    """Which lung the region is on, by the half of the picture; None where the header does not say how it hangs.
+
+    A region with at least a quarter of its width on either side of the middle is on both.
+    """
+    orientation = orientation_of(picture.film.header)
+    if orientation is None or orientation[0] not in ("L", "R"):
+        return None
+    middle = picture.columns / 2
+    share_on_left = min(max((middle - region.left) / (region.right - region.left), 0.0), 1.0)
+    if 0.25 <= share_on_left <= 0.75:
+        return codes.BILATERAL
+    rows_run_to_the_patients_left = orientation[0] == "L"
+    return codes.RIGHT if (share_on_left > 0.75) == rows_run_to_the_patients_left else codes.LEFT
+
+
+def _certainty(prediction: Prediction) -> float:
+    return round(prediction.score * 100, 1)
+
+
+def _explain(
+    group: ContentSequence, study: StudyReading, picture: _Picture, heatmap: Dataset | None
+) -> None:
+    """Point from a group to the picture that explains it."""
+    if heatmap is not None and picture.film is study.leading_film:
+        group[0].ContentSequence.append(
+            ImageContentItem(
+                name=codes.VISUAL_EXPLANATION,
+                referenced_sop_class_uid=heatmap.SOPClassUID,
+                referenced_sop_instance_uid=heatmap.SOPInstanceUID,
+                relationship_type=RelationshipTypeValues.CONTAINS,
+            )
+        )
+
+
+def _comment(group: ContentSequence, text: str) -> None:
+    group[0].ContentSequence.append(_text(codes.COMMENT, text))
+
+
+def _text(name: Code, value: str) -> TextContentItem:
+    return TextContentItem(name, value, relationship_type=RelationshipTypeValues.CONTAINS)
+
+
+def _code(name: Code, value: Code) -> CodeContentItem:
+    return CodeContentItem(
+        name, CodedConcept.from_code(value), relationship_type=RelationshipTypeValues.CONTAINS
+    )
+
+
+def _separate(container: Dataset) -> None:
+    container.ContinuityOfContent = "SEPARATE"
+    for item in container.ContentSequence:
+        if item.ValueType == "CONTAINER":
+            _separate(item)

@@ -1,0 +1,117 @@
+"""What is known of a study when its report is written: plain values, the input of everything in this folder."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from pydicom.dataset import Dataset
+
+from inference.card import ModelCard
+from inference.prediction import Outcome, Prediction
+
+
+class Answer(StrEnum):
+    """What the report says of the study as a whole."""
+
+    LIKELY = "likely"
+    UNLIKELY = "unlikely"
+    NOT_ANALYSABLE = "not_analysable"
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """One image of the study and what became of it.
+
+    `header` is the data set as it was read from the received file, without pixel data and untouched: its
+    elements are copied as the bytes that they are, which decoding one may lose. `outcome` is None where the
+    analysis failed technically and waits for a person.
+    """
+
+    header: Dataset
+    outcome: Outcome | None
+
+    @property
+    def prediction(self) -> Prediction | None:
+        """The model's answer, where there is one."""
+        return self.outcome if isinstance(self.outcome, Prediction) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Predecessor:
+    """The report of the same study that this one replaces."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class StudyReading:
+    """Every image of a study that was looked at, by whom, when, and after which earlier report.
+
+    Parameters
+    ----------
+    films
+        In the order of their SOP Instance UIDs; at least one.
+    station_name
+        The node's AE title.
+    revision
+        1 for the first report of the study.
+    reported_at
+        When the report's job was first claimed; every date and time in the objects is this one, so that building
+        them again gives the same bytes. It is written in the source's time zone where that names one, else as it
+        is: pass the hospital's local time.
+    """
+
+    films: tuple[Film, ...]
+    card: ModelCard
+    station_name: str
+    revision: int
+    reported_at: datetime
+    predecessor: Predecessor | None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be reported.
+
+        Raises
+        ------
+        ValueError
+            No films, a time without a zone, or a predecessor where there is none or none where there must be one.
+        """
+        if not self.films:
+            raise ValueError("a report is about at least one image")
+        if self.reported_at.tzinfo is None:
+            raise ValueError("reported_at needs a time zone")
+        if (self.revision > 1) != (self.predecessor is not None):
+            raise ValueError("the first report has no predecessor, every later one has")
+
+    @property
+    def predicted_films(self) -> tuple[Film, ...]:
+        """The films that the model has an answer for."""
+        return tuple(film for film in self.films if film.prediction is not None)
+
+    @property
+    def flagged_films(self) -> tuple[Film, ...]:
+        """The films on which pneumonia is likely."""
+        return tuple(film for film in self.films if film.prediction is not None and film.prediction.flagged)
+
+    @property
+    def answer(self) -> Answer:
+        """Likely where any film is; not analysable where the model has an answer for none."""
+        if self.flagged_films:
+            return Answer.LIKELY
+        return Answer.UNLIKELY if self.predicted_films else Answer.NOT_ANALYSABLE
+
+    @property
+    def key_film(self) -> Film | None:
+        """The flagged film with the highest score."""
+        return _highest(self.flagged_films)
+
+    @property
+    def leading_film(self) -> Film:
+        """The film that speaks for the study: the flagged, else the analysed one with the highest score."""
+        return self.key_film or _highest(self.predicted_films) or self.films[0]
+
+
+def _highest(films: tuple[Film, ...]) -> Film | None:
+    return max(films, key=lambda film: film.prediction.score if film.prediction else 0.0, default=None)

@@ -1,0 +1,92 @@
+"""Every sentence that a result says to a person, so that report and picture never say different things.
+
+All of it is ASCII: a result is written in its source's character set, and ASCII is part of every one (PS3.5
+section 6.1). Nothing here comes from an image's header.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from dicom_node.results.study import Answer, Film, StudyReading
+from inference.prediction import NotAnalysable, Prediction
+
+BURNED_IN_DISCLAIMER = "AI - NOT FOR PRIMARY DIAGNOSIS"
+DISCLAIMER = "AI result, not for primary diagnosis. Not verified by a physician."
+ATTENTION_CAPTION = "heatmap shows model attention, not anatomy"
+FAILED = "analysis failed; waits for a person"
+
+# Worklists and viewers show about 18 characters of a series' description: the answer comes first, and only the
+# alarming one is written in capitals, so that a cut-off "unlikely" is not read as "likely".
+_FLAGS = {
+    Answer.LIKELY: "PNEUMONIA LIKELY",
+    Answer.UNLIKELY: "Pneumonia unlikely",
+    Answer.NOT_ANALYSABLE: "Not analysable",
+}
+_LONG_STRING = 64
+
+
+def plain_text(text: str, limit: int = _LONG_STRING) -> str:
+    """Text of a model card or a setting, fit for any character set and a string of `limit` characters."""
+    return text.encode("ascii", "replace").decode("ascii").replace("\\", "/")[:limit].strip()
+
+
+def percent(share: float) -> str:
+    """A share of 0..1 in words, to a tenth of a percent."""
+    return f"{share * 100:.1f}%"
+
+
+def flag(answer: Answer) -> str:
+    """The answer as a reader sees it first."""
+    return _FLAGS[answer]
+
+
+def series_description(answer: Answer, what: str) -> str:
+    """Series Description (0008,103E), at most 64 characters, for a series of `what` ("report", "heatmap")."""
+    return f"{flag(answer)} (AI {what}) - not for primary diagnosis"
+
+
+def reason_of(film: Film) -> str | None:
+    """Why the film was not analysed; None where it was."""
+    if isinstance(film.outcome, NotAnalysable):
+        return film.outcome.reason.sentence
+    return FAILED if film.outcome is None else None
+
+
+def not_analysed(count: int, reason: str) -> str:
+    """A sentence that says how many images ended with `reason`."""
+    return f"{_images(count)} not analysed: {reason}."
+
+
+def score_statement(prediction: Prediction) -> str:
+    """Score and threshold in words."""
+    return f"score {percent(prediction.score)}, threshold {percent(prediction.threshold)}"
+
+
+def summary(study: StudyReading) -> str:
+    """The report in a few sentences: the answer, what it rests on, and every image without one."""
+    sentences = [_headline(study)]
+    if study.predicted_films:
+        flagged, predicted = len(study.flagged_films), len(study.predicted_films)
+        sentences.append(f"{_images(predicted)} analysed, {flagged} flagged.")
+    sentences += [not_analysed(count, reason) for reason, count in count_reasons(study.films).items()]
+    if study.revision > 1:
+        sentences.append(f"Revision {study.revision}, replaces the earlier report.")
+    return " ".join(sentences)
+
+
+def count_reasons(films: Iterable[Film]) -> dict[str, int]:
+    """How many of the films were not analysed, by reason, in the order of the films."""
+    return Counter(reason for film in films if (reason := reason_of(film)) is not None)
+
+
+def _headline(study: StudyReading) -> str:
+    prediction = study.leading_film.prediction
+    if prediction is None:
+        return "AI: not analysable, no result."
+    if prediction.flagged:
+        return f"AI: pneumonia likely ({score_statement(prediction)})."
+    return f"AI: pneumonia unlikely ({score_statement(prediction)}). Does not exclude disease."
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count} images"
