@@ -1,0 +1,103 @@
+"""The database file: migrated to this version's schema, refused when newer, durable when told."""
+
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import insert, select, text
+
+from storage import audit
+from storage.engine import Database
+from storage.errors import DatabaseTooNew, StorageUnavailable
+from storage.folder import DataFolder
+from storage.schema import audit as audit_table
+from storage.schema import metadata
+
+
+def test_the_migrations_lead_to_the_schema(folder: DataFolder) -> None:
+    with folder.database.read() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_migrating_again_changes_nothing(folder: DataFolder) -> None:
+    with folder.database.write() as connection:
+        audit.append(connection, 1.0, "node_started")
+    folder.database.migrate()
+    with folder.database.read() as connection:
+        assert len(connection.execute(select(audit_table)).all()) == 1
+
+
+def test_a_database_of_a_newer_version_is_refused_by_name(folder: DataFolder) -> None:
+    with folder.database.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(DatabaseTooNew, match="9999"):
+        folder.database.migrate()
+    with pytest.raises(DatabaseTooNew, match="newer version"):
+        DataFolder.existing(folder.folder)
+
+
+def test_commits_are_durable_and_readers_go_on_beside_a_writer(folder: DataFolder) -> None:
+    with folder.database.read() as connection:
+        assert connection.execute(text("PRAGMA synchronous")).scalar_one() == 2  # FULL
+        assert connection.execute(text("PRAGMA journal_mode")).scalar_one() == "wal"
+        assert connection.execute(text("PRAGMA foreign_keys")).scalar_one() == 1
+
+
+def test_an_error_inside_a_write_leaves_nothing_behind(folder: DataFolder) -> None:
+    with pytest.raises(RuntimeError), folder.database.write() as connection:
+        audit.append(connection, 1.0, "node_started")
+        raise RuntimeError
+    with folder.database.read() as connection:
+        assert connection.execute(select(audit_table)).all() == []
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "node.sqlite"
+    path.write_bytes(b"no database at all, and longer than a header" * 100)
+    database = Database(path)
+    with pytest.raises(StorageUnavailable, match="node.sqlite"):
+        database.migrate()
+    database.close()
+
+
+def test_commands_say_when_no_node_has_run_yet(tmp_path: Path) -> None:
+    with pytest.raises(StorageUnavailable, match="no node has run"):
+        DataFolder.existing(tmp_path)
+
+
+def test_the_audit_trail_is_whole_as_long_as_nobody_touches_it(folder: DataFolder) -> None:
+    with folder.database.write() as connection:
+        for number in range(5):
+            audit.append(connection, float(number), "instance_new", sop_instance_uid=f"1.2.{number}")
+        assert audit.first_broken(connection) is None
+
+
+@pytest.mark.parametrize(
+    "tampering",
+    [
+        "UPDATE audit SET event = 'nothing' WHERE id = 3",
+        "UPDATE audit SET detail = '{}' WHERE id = 3",
+        "UPDATE audit SET at = 7 WHERE id = 3",
+    ],
+)
+def test_a_changed_audit_record_is_found(folder: DataFolder, tampering: str) -> None:
+    with folder.database.write() as connection:
+        for number in range(5):
+            audit.append(connection, float(number), "instance_new", sop_instance_uid=f"1.2.{number}")
+        connection.execute(text(tampering))
+        assert audit.first_broken(connection) == 3
+
+
+def test_a_missing_audit_record_is_found(folder: DataFolder) -> None:
+    with folder.database.write() as connection:
+        for number in range(5):
+            audit.append(connection, float(number), "instance_new")
+        connection.execute(text("DELETE FROM audit WHERE id = 3"))
+        assert audit.first_broken(connection) == 4
+
+
+def test_a_violated_constraint_is_no_trouble_of_the_disk(folder: DataFolder) -> None:
+    with pytest.raises(Exception, match="NOT NULL") as caught, folder.database.write() as connection:
+        connection.execute(insert(audit_table).values(at=1.0))
+    assert not isinstance(caught.value, StorageUnavailable)

@@ -1,0 +1,143 @@
+"""What happens to a radiograph in the database: received, analysed, reported, late, retried."""
+
+from sqlalchemy import func, select
+
+from storage import ledger, queue
+from storage.folder import DataFolder
+from storage.records import OWN_RESULT, JobKind, Receipt
+from storage.schema import conflicting_objects, deliveries, instances, jobs, results
+from storage.states import State
+from tests.unit.instances import (
+    NOW,
+    OWNER,
+    analyse,
+    claim,
+    claimed,
+    instance,
+    receive,
+    report,
+    result,
+)
+
+
+def count(folder: DataFolder, table: object) -> int:
+    with folder.database.read() as connection:
+        return int(connection.execute(select(func.count()).select_from(table)).scalar_one())  # type: ignore[arg-type]
+
+
+def test_a_new_instance_gets_its_analysis_and_its_study_a_report(folder: DataFolder) -> None:
+    assert receive(folder, instance()) is Receipt.NEW
+    with folder.database.read() as connection:
+        queued = connection.execute(select(jobs.c.kind, jobs.c.state, jobs.c.not_before).order_by(jobs.c.id)).all()
+    assert [tuple(row) for row in queued] == [("analyse", State.QUEUED, NOW), ("report", State.QUEUED, NOW + 2)]
+
+
+def test_the_same_bytes_again_change_nothing_and_are_counted(folder: DataFolder) -> None:
+    receive(folder, instance())
+    assert receive(folder, instance(), now=NOW + 1) is Receipt.DUPLICATE
+    assert (count(folder, instances), count(folder, jobs), count(folder, conflicting_objects)) == (1, 2, 0)
+    with folder.database.read() as connection:
+        assert connection.execute(select(instances.c.times_received)).scalar_one() == 2
+        assert connection.execute(select(func.max(jobs.c.not_before))).scalar_one() == NOW + 2
+
+
+def test_other_bytes_under_a_known_uid_are_kept_aside_once_and_not_analysed(folder: DataFolder) -> None:
+    receive(folder, instance())
+    other = instance(object_key="f" * 64)
+    assert [receive(folder, other), receive(folder, other)] == [Receipt.CONFLICT, Receipt.CONFLICT]
+    assert (count(folder, instances), count(folder, jobs), count(folder, conflicting_objects)) == (1, 2, 1)
+
+
+def test_what_is_only_stored_gets_neither_analysis_nor_report(folder: DataFolder) -> None:
+    receive(folder, instance(stored_only="not_an_image"))
+    assert (count(folder, instances), count(folder, jobs)) == (1, 0)
+
+
+def test_the_nodes_own_result_coming_back_is_recognised(folder: DataFolder) -> None:
+    receive(folder, instance())
+    analyse(folder)
+    report(folder, [result()])
+    receive(folder, instance(2, sop_instance_uid=result().sop_instance_uid), now=NOW + 20)
+    with folder.database.read() as connection:
+        reasons = connection.execute(select(instances.c.stored_only).order_by(instances.c.id)).scalars().all()
+    assert reasons == [None, OWN_RESULT]
+    assert claim(folder, JobKind.REPORT, NOW + 100) is None
+
+
+def test_a_result_sent_in_another_form_is_recognised_too(folder: DataFolder) -> None:
+    receive(folder, instance())
+    analyse(folder)
+    report(folder, [result()])
+    with folder.database.write() as connection:
+        sent = queue.claim_delivery(connection, "pacs", OWNER, NOW + 10, 60.0)
+        assert sent is not None
+        queue.succeed(connection, deliveries, sent.id, OWNER, NOW + 10, status=0, sent_sop_instance_uid="2.25.77")
+    receive(folder, instance(2, sop_instance_uid="2.25.77"), now=NOW + 20)
+    assert claim(folder, JobKind.ANALYSE, NOW + 100) is None
+
+
+def test_every_result_goes_to_every_destination_once(folder: DataFolder) -> None:
+    receive(folder, instance())
+    analyse(folder)
+    report(folder, [result(1), result(2, "heatmap")], ("pacs", "archive"))
+    with folder.database.read() as connection:
+        rows = connection.execute(select(results.c.kind, deliveries.c.destination).join(deliveries)).all()
+    assert sorted(tuple(row) for row in rows) == [
+        ("heatmap", "archive"),
+        ("heatmap", "pacs"),
+        ("structured_report", "archive"),
+        ("structured_report", "pacs"),
+    ]
+
+
+def test_a_late_image_makes_a_further_revision_that_names_its_predecessor(folder: DataFolder) -> None:
+    receive(folder, instance(1))
+    analyse(folder)
+    assert report(folder, [result(1)]).revision == 1
+    receive(folder, instance(2), now=NOW + 60)
+    analyse(folder, NOW + 60)
+    late = claimed(folder, JobKind.REPORT, NOW + 70)
+    assert late.revision == 2
+    with folder.database.read() as connection:
+        assert ledger.previous_result(connection, "1.2.3", "structured_report", 2) == result(1)
+        assert ledger.previous_result(connection, "1.2.3", "structured_report", 1) is None
+
+
+def test_an_image_that_comes_while_its_study_is_being_reported_is_in_the_next_revision(folder: DataFolder) -> None:
+    receive(folder, instance(1))
+    analyse(folder)
+    running = claimed(folder, JobKind.REPORT, NOW + 10)
+    receive(folder, instance(2), now=NOW + 10)
+    with folder.database.write() as connection:
+        ledger.reported(connection, running, OWNER, [result(1)], [], NOW + 11)
+    analyse(folder, NOW + 11)
+    assert claimed(folder, JobKind.REPORT, NOW + 12).revision == 2
+
+
+def test_the_report_sees_how_each_image_ended(folder: DataFolder) -> None:
+    for number in (1, 2, 3):
+        receive(folder, instance(number))
+    analyse(folder)
+    rejected, failed = claimed(folder, JobKind.ANALYSE), claimed(folder, JobKind.ANALYSE)
+    with folder.database.write() as connection:
+        queue.reject(connection, jobs, rejected.id, OWNER, NOW, "lateral_view")
+        queue.give_up(connection, jobs, failed.id, OWNER, NOW, "worker_died")
+    with folder.database.read() as connection:
+        seen = ledger.study_instances(connection, "1.2.3")
+    assert [(each.state, each.reason, each.prediction and each.prediction.score) for each in seen] == [
+        (State.DONE, None, 0.91),
+        (State.REJECTED, "lateral_view", None),
+        (State.FAILED, "worker_died", None),
+    ]
+
+
+def test_an_image_retried_by_hand_gets_its_study_a_new_report(folder: DataFolder) -> None:
+    receive(folder, instance())
+    job = claimed(folder, JobKind.ANALYSE)
+    with folder.database.write() as connection:
+        queue.give_up(connection, jobs, job.id, OWNER, NOW, "worker_died")
+    report(folder, [result(1)])
+    with folder.database.write() as connection:
+        assert ledger.retry_jobs(connection, [job.id], NOW + 50) == [job.id]
+    analyse(folder, NOW + 50)
+    assert claimed(folder, JobKind.REPORT, NOW + 50).revision == 2

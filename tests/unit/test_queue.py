@@ -1,0 +1,166 @@
+"""Claims, leases and retries, as workers and senders rely on them."""
+
+import pytest
+from sqlalchemy import select
+
+from storage import ledger, queue
+from storage.errors import LeaseLost
+from storage.folder import DataFolder
+from storage.records import JobKind
+from storage.schema import deliveries, jobs
+from storage.states import State
+from tests.unit.instances import (
+    NOW,
+    OWNER,
+    PREDICTION,
+    analyse,
+    claim,
+    claim_delivery,
+    claimed,
+    instance,
+    receive,
+    report,
+    result,
+)
+
+
+def states(folder: DataFolder) -> list[tuple[str, str]]:
+    with folder.database.read() as connection:
+        return [tuple(row) for row in connection.execute(select(jobs.c.kind, jobs.c.state).order_by(jobs.c.id))]
+
+
+def test_a_job_is_claimed_by_one_worker_only(folder: DataFolder) -> None:
+    receive(folder, instance())
+    assert claim(folder, JobKind.ANALYSE, owner="one") is not None
+    assert claim(folder, JobKind.ANALYSE, owner="other") is None
+
+
+def test_jobs_are_claimed_in_the_order_of_their_arrival(folder: DataFolder) -> None:
+    for number in (1, 2, 3):
+        receive(folder, instance(number), now=NOW + number)
+    order = [claimed(folder, JobKind.ANALYSE, NOW + 9).object_key for _ in range(3)]
+    assert order == [f"{number:064x}" for number in (1, 2, 3)]
+
+
+def test_a_job_put_off_is_not_claimed_before_its_time(folder: DataFolder) -> None:
+    receive(folder, instance())
+    job = claimed(folder, JobKind.ANALYSE)
+    with folder.database.write() as connection:
+        queue.retry_later(connection, jobs, job.id, OWNER, NOW + 5, "worker_died")
+    assert claim(folder, JobKind.ANALYSE, NOW + 4.9) is None
+    assert claimed(folder, JobKind.ANALYSE, NOW + 5).attempts == 2
+
+
+def test_the_time_of_the_first_claim_stays_through_retries(folder: DataFolder) -> None:
+    receive(folder, instance())
+    job = claimed(folder, JobKind.ANALYSE)
+    with folder.database.write() as connection:
+        queue.retry_later(connection, jobs, job.id, OWNER, NOW + 5, "worker_died")
+    assert claimed(folder, JobKind.ANALYSE, NOW + 5).first_claimed_at == job.first_claimed_at == NOW
+
+
+def test_a_worker_that_lost_its_lease_cannot_write_its_result(folder: DataFolder) -> None:
+    receive(folder, instance())
+    late = claimed(folder, JobKind.ANALYSE, owner="late")
+    with folder.database.write() as connection:
+        assert queue.expire_leases(connection, jobs, NOW + 61, 3) == 1
+    second = claimed(folder, JobKind.ANALYSE, NOW + 61, owner="second")
+    with pytest.raises(LeaseLost), folder.database.write() as connection:
+        ledger.predicted(connection, late, "late", PREDICTION, NOW + 62)
+    with folder.database.write() as connection:
+        ledger.predicted(connection, second, "second", PREDICTION, NOW + 62)
+
+
+def test_a_lease_that_has_not_run_out_is_left_alone(folder: DataFolder) -> None:
+    receive(folder, instance())
+    claimed(folder, JobKind.ANALYSE)
+    with folder.database.write() as connection:
+        assert queue.expire_leases(connection, jobs, NOW + 59, 3) == 0
+
+
+def test_an_image_that_kills_its_worker_every_time_ends_as_failed(folder: DataFolder) -> None:
+    receive(folder, instance())
+    for attempt in range(3):
+        claimed(folder, JobKind.ANALYSE, NOW + attempt)
+        with folder.database.write() as connection:
+            queue.release_leases(connection, jobs, NOW + attempt, 3)
+    assert states(folder)[0] == ("analyse", State.FAILED)
+
+
+def test_a_killed_node_takes_its_work_back_without_waiting_for_the_lease(folder: DataFolder) -> None:
+    receive(folder, instance())
+    claimed(folder, JobKind.ANALYSE, owner="killed")
+    with folder.database.write() as connection:
+        queue.release_leases(connection, jobs, NOW + 1, 3)
+    assert claim(folder, JobKind.ANALYSE, NOW + 1, owner="again") is not None
+
+
+def test_a_report_waits_until_its_study_has_been_quiet(folder: DataFolder) -> None:
+    receive(folder, instance(1), now=NOW)
+    receive(folder, instance(2), now=NOW + 1.5)
+    analyse(folder, NOW + 2)
+    analyse(folder, NOW + 2)
+    assert claim(folder, JobKind.REPORT, NOW + 3.4) is None
+    assert claim(folder, JobKind.REPORT, NOW + 3.5) is not None
+
+
+def test_a_report_waits_for_the_last_image_of_its_study(folder: DataFolder) -> None:
+    receive(folder, instance(1))
+    receive(folder, instance(2))
+    analyse(folder)
+    assert claim(folder, JobKind.REPORT, NOW + 100) is None
+    analyse(folder)
+    assert claim(folder, JobKind.REPORT, NOW + 100) is not None
+
+
+def test_a_report_does_not_wait_for_another_study(folder: DataFolder) -> None:
+    receive(folder, instance(1, study="1.2.3"))
+    receive(folder, instance(2, study="1.2.4"))
+    analyse(folder)
+    assert claimed(folder, JobKind.REPORT, NOW + 100).study_instance_uid == "1.2.3"
+
+
+def test_a_report_does_not_wait_for_an_image_that_failed(folder: DataFolder) -> None:
+    receive(folder, instance())
+    job = claimed(folder, JobKind.ANALYSE)
+    with folder.database.write() as connection:
+        queue.give_up(connection, jobs, job.id, OWNER, NOW, "deadline_exceeded")
+    assert claim(folder, JobKind.REPORT, NOW + 2) is not None
+
+
+def test_a_delivery_is_claimed_only_for_its_destination(folder: DataFolder) -> None:
+    receive(folder, instance())
+    analyse(folder)
+    report(folder, [result()], ("pacs", "archive"))
+    first = claim_delivery(folder, "pacs")
+    assert first is not None and first.result == result()
+    assert claim_delivery(folder, "pacs") is None
+    assert claim_delivery(folder, "archive") is not None
+
+
+def test_an_operator_can_retry_what_failed_and_what_was_rejected_and_nothing_else(folder: DataFolder) -> None:
+    receive(folder, instance())
+    analyse(folder)
+    report(folder, [result(1), result(2), result(3)])
+    with folder.database.write() as connection:
+        for end in (queue.give_up, queue.reject):
+            claimed_delivery = queue.claim_delivery(connection, "pacs", OWNER, NOW + 10, 60.0)
+            assert claimed_delivery is not None
+            end(connection, deliveries, claimed_delivery.id, OWNER, NOW + 11, "0xC000")
+        assert queue.retry_by_hand(connection, deliveries, [1, 2, 3, 4], NOW + 20) == [1, 2]
+    retried = claim_delivery(folder, now=NOW + 20)
+    assert retried is not None
+
+
+def test_the_wait_of_a_retried_delivery_starts_again(folder: DataFolder) -> None:
+    receive(folder, instance())
+    analyse(folder)
+    report(folder, [result()])
+    delivery = claim_delivery(folder)
+    assert delivery is not None
+    later = NOW + 20 * 86400
+    with folder.database.write() as connection:
+        queue.give_up(connection, deliveries, delivery.id, OWNER, later, "unreachable")
+        queue.retry_by_hand(connection, deliveries, [delivery.id], later)
+    again = claim_delivery(folder, now=later)
+    assert again is not None and (again.queued_at, again.attempts) == (later, 1)

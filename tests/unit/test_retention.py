@@ -1,0 +1,78 @@
+"""Retention: what is finished, delivered and old goes; nothing else does."""
+
+import pytest
+from sqlalchemy import update
+
+from storage import ledger, queue, retention
+from storage.folder import DataFolder
+from storage.records import Receipt
+from storage.schema import deliveries, jobs
+from storage.states import State
+from tests.unit.instances import NOW, OWNER, analyse, claim_delivery, instance, receive, report, result
+
+LATER = NOW + 1000
+
+
+@pytest.fixture
+def delivered(folder: DataFolder) -> tuple[DataFolder, str, str]:
+    """A study that went the whole way: its radiograph and its report are in the store."""
+    radiograph, made = folder.objects.put(b"radiograph").key, folder.objects.put(b"report").key
+    receive(folder, instance(object_key=radiograph))
+    analyse(folder)
+    sent = result()
+    report(folder, [type(sent)(sent.kind, sent.sop_class_uid, sent.sop_instance_uid, "2.25.9", made)])
+    delivery = claim_delivery(folder)
+    assert delivery is not None
+    with folder.database.write() as connection:
+        queue.succeed(connection, deliveries, delivery.id, OWNER, NOW + 11, status=0)
+    return folder, radiograph, made
+
+
+def sweep(folder: DataFolder, before: float = LATER) -> int:
+    return retention.remove_finished(folder.database, folder.objects, before, LATER)
+
+
+def test_a_finished_delivered_and_old_study_loses_its_objects(delivered: tuple[DataFolder, str, str]) -> None:
+    folder, radiograph, made = delivered
+    assert sweep(folder) == 1
+    assert not folder.objects.path(radiograph).exists()
+    assert not folder.objects.path(made).exists()
+    assert sweep(folder) == 0
+
+
+def test_a_young_study_stays(delivered: tuple[DataFolder, str, str]) -> None:
+    folder, radiograph, _ = delivered
+    assert sweep(folder, before=NOW) == 0
+    assert folder.objects.path(radiograph).exists()
+
+
+@pytest.mark.parametrize("state", [State.QUEUED, State.RUNNING, State.FAILED, State.REJECTED])
+def test_what_is_not_delivered_is_never_removed(delivered: tuple[DataFolder, str, str], state: State) -> None:
+    folder, radiograph, made = delivered
+    with folder.database.write() as connection:
+        connection.execute(update(deliveries).values(state=state))
+    assert sweep(folder) == 0
+    assert folder.objects.path(radiograph).exists()
+    assert folder.objects.path(made).exists()
+
+
+@pytest.mark.parametrize("state", [State.QUEUED, State.RUNNING, State.FAILED])
+def test_what_is_not_finished_is_never_removed(delivered: tuple[DataFolder, str, str], state: State) -> None:
+    folder, radiograph, _ = delivered
+    with folder.database.write() as connection:
+        connection.execute(update(jobs).values(state=state))
+    assert sweep(folder) == 0
+    assert folder.objects.path(radiograph).exists()
+
+
+def test_the_same_radiograph_sent_again_after_removal_is_not_analysed_again(
+    delivered: tuple[DataFolder, str, str],
+) -> None:
+    folder, radiograph, _ = delivered
+    sweep(folder)
+    assert folder.objects.put(b"radiograph").key == radiograph
+    assert receive(folder, instance(object_key=radiograph), now=LATER) is Receipt.DUPLICATE
+    with folder.database.read() as connection:
+        assert len(ledger.study_instances(connection, "1.2.3")) == 1
+    assert sweep(folder, before=LATER) == 1
+    assert not folder.objects.path(radiograph).exists()
