@@ -1,8 +1,9 @@
 """What can go wrong in this room.
 
-    InferenceError
-    ├── ImageRejected       reject: the image cannot be analysed, for a coded reason
-    └── ModelDamaged        stop: the model is not what its card says
+InferenceError
+├── ImageRejected       reject: the image cannot be analysed, for a coded reason
+├── ModelDamaged        stop: the model is not what its card says
+└── DataUnusable        stop: films cannot be trained or measured on
 """
 
 from pathlib import Path
@@ -15,7 +16,7 @@ class InferenceError(Exception):
 
 
 class ImageRejected(InferenceError):
-    """This image is not analysable; `reason` says why."""
+    """The image is not analysable; `reason` says why."""
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason.sentence)
@@ -26,6 +27,17 @@ class ModelDamaged(InferenceError):
     """The model at `path` must not be used; `fault` says why."""
 
     def __init__(self, path: Path, fault: str) -> None:
-        super().__init__(f"{path}: {fault}; install the package again, or name another bundle in [model] bundle")
+        super().__init__(
+            f"{path}: {fault}; install the package again, or name another bundle in [model] bundle"
+        )
+        self.path = path
+        self.fault = fault
+
+
+class DataUnusable(InferenceError):
+    """The training data at `path` cannot be used; `fault` says why."""
+
+    def __init__(self, path: Path, fault: str) -> None:
+        super().__init__(f"{path}: {fault}")
         self.path = path
         self.fault = fault

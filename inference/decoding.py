@@ -1,0 +1,120 @@
+"""Pixel data to stored values, in every transfer syntax that the installed decoders know.
+
+Sizes are checked from the header before anything is decoded, so that a small file cannot ask for gigabytes.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import (
+    JPEG2000,
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
+
+from inference import extended_jpeg
+from inference.errors import ImageRejected
+from inference.header import text, values, whole
+from inference.prediction import Reason
+
+LARGEST_IMAGE: Final = 100_000_000
+"""Pixels; the largest detectors have 20 million."""
+SMALLEST_SIDE: Final = 128
+"""Pixels; below this a film shows no lung markings."""
+
+_NATIVE: Final = (
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+)
+_COMPRESSED: Final = (
+    RLELossless,
+    JPEGLosslessSV1,
+    JPEGLossless,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    JPEG2000Lossless,
+    JPEG2000,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+)
+_PALETTE: Final = "PALETTE COLOR"
+
+StoredValues = NDArray[np.integer]
+
+extended_jpeg.register()
+
+
+def decodable_transfer_syntaxes() -> tuple[str, ...]:
+    """The UIDs of the transfer syntaxes whose pixel data can be read here, those without loss first."""
+    return tuple(str(syntax) for syntax in (*_NATIVE, *_COMPRESSED) if get_decoder(syntax).is_available)
+
+
+def decode(dataset: Dataset) -> StoredValues:
+    """Decode the only frame of an image, its unused bits cleared (PS3.5 8.1.1).
+
+    Returns
+    -------
+    (rows, columns) for grey pictures, (rows, columns, 3) in RGB for others.
+
+    Raises
+    ------
+    ImageRejected
+        The pixel data is missing, not of one radiograph, outside the limits, or cannot be decoded.
+    """
+    _check(dataset)
+    try:
+        syntax = UID(dataset.file_meta.TransferSyntaxUID)
+        # Codecs give plain numbers; native and RLE cells may hold overlays and junk, which are cleared below.
+        cells = syntax in _NATIVE or syntax == RLELossless
+        pixels, _ = get_decoder(syntax).as_array(dataset, index=0, correct_unused_bits=not cells)
+        if cells and pixels.ndim == 2:
+            pixels = _stored_bits(pixels, int(dataset.BitsStored), int(dataset.HighBit))
+    except MemoryError:
+        raise  # not the image's fault: worth another try
+    except Exception as error:
+        # Decoders raise what they please, and every one of them means the same: these pixels cannot be had.
+        raise ImageRejected(Reason.UNDECODABLE_PIXELS) from error
+    return pixels
+
+
+def _check(dataset: Dataset) -> None:
+    """Refuse from the header what must not be decoded."""
+    if not any(values(dataset, "PixelData")):
+        raise ImageRejected(Reason.NO_PIXELS)
+    rows, columns = whole(dataset, "Rows"), whole(dataset, "Columns")
+    if rows is None or columns is None:
+        raise ImageRejected(Reason.UNDECODABLE_PIXELS)
+    if rows * columns > LARGEST_IMAGE:
+        raise ImageRejected(Reason.TOO_LARGE)
+    if min(rows, columns) < SMALLEST_SIDE:
+        raise ImageRejected(Reason.TOO_SMALL)
+    if (whole(dataset, "NumberOfFrames") or 1) > 1:
+        raise ImageRejected(Reason.MULTIPLE_FRAMES)
+    if text(dataset, "PhotometricInterpretation") == _PALETTE:
+        raise ImageRejected(Reason.COLOUR)
+    if whole(dataset, "BitsAllocated") not in (8, 16):
+        raise ImageRejected(Reason.UNDECODABLE_PIXELS)
+
+
+def _stored_bits(cells: StoredValues, bits_stored: int, high_bit: int) -> StoredValues:
+    """The stored value of each pixel cell, sign extended; whatever lies above or below it is cleared."""
+    width = 8 * cells.dtype.itemsize
+    if not bits_stored - 1 <= high_bit < width:
+        raise ValueError("HighBit and BitsStored contradict each other")
+    return (cells << (width - 1 - high_bit)) >> (width - bits_stored)
