@@ -29,7 +29,9 @@ def uid_for(study: StudyReading, kind: str) -> UID:
     return result_uid(sources, device_uid(study.card), kind, study.revision)
 
 
-def begin_result(study: StudyReading, what: str, sop_class: UID, modality: str, series_number: int) -> Dataset:
+def begin_result(
+    study: StudyReading, what: str, sop_class: UID, modality: str, series_number: int
+) -> Dataset:
     """Begin an object of a series of its own: `what` is its kind in a word that people read.
 
     Writes the Patient, Clinical Trial, General Study, Patient Study, General Series, General Equipment, Enhanced

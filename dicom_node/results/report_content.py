@@ -322,9 +322,7 @@ def _certainty(prediction: Prediction) -> float:
     return round(prediction.score * 100, 1)
 
 
-def _explain(
-    group: ContentSequence, study: StudyReading, picture: _Picture, heatmap: Dataset | None
-) -> None:
+def _explain(group: ContentSequence, study: StudyReading, picture: _Picture, heatmap: Dataset | None) -> None:
     """Point from a group to the picture that explains it."""
     if heatmap is not None and picture.film is study.leading_film:
         group[0].ContentSequence.append(

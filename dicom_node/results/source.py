@@ -24,7 +24,22 @@ _UID = re.compile(r"[0-9.]{1,64}")  # leading zeros in a component are illegal, 
 _DIRECTIONS = re.compile(r"[APRLHF]{1,3}")
 _OFFSET = re.compile(r"([+-])(\d\d)([0-5]\d)")
 _REPRESENTATIONS = frozenset(VR)
-_BINARY_NUMBERS = {VR.AT, VR.FD, VR.FL, VR.OD, VR.OF, VR.OL, VR.OV, VR.OW, VR.SL, VR.SS, VR.SV, VR.UL, VR.US, VR.UV}
+_BINARY_NUMBERS = {
+    VR.AT,
+    VR.FD,
+    VR.FL,
+    VR.OD,
+    VR.OF,
+    VR.OL,
+    VR.OV,
+    VR.OW,
+    VR.SL,
+    VR.SS,
+    VR.SV,
+    VR.UL,
+    VR.US,
+    VR.UV,
+}
 
 
 @dataclass(frozen=True, slots=True)
