@@ -4,7 +4,7 @@
 
 On Linux, PyPI's torch brings gigabytes of CUDA. The builds for the CPU lie on PyTorch's own index, so torch
 and torchvision are tried there first: those two alone, with a short time-out and no second try. Where that
-index cannot be reached, or for ``--torch cuda``, plain pip decides with the indexes that it is configured for.
+index cannot be reached, or for ``--torch cuda``, plain pip decides with the indexes it is configured for.
 
 Needs nothing but Python 3.11 and pip. The versions are those that pyproject.toml pins.
 """
@@ -55,7 +55,7 @@ def install_cpu_builds(pins: dict[str, str]) -> None:
         return
     print(f"Trying PyTorch's CPU index for {' and '.join(missing)}", flush=True)
     with tempfile.TemporaryDirectory() as nothing:
-        # Indexes from the environment or a pip.conf must not answer here. A list of them cannot be emptied, only
+        # Indexes from the environment or a pip.conf must not answer here. Their list cannot be emptied, only
         # replaced; certificate and proxy stay as they are configured.
         others = {"PIP_EXTRA_INDEX_URL": Path(nothing).as_uri(), "PIP_FIND_LINKS": nothing}
         failed = pip(
