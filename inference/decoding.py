@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
+from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import (
     JPEG2000,
@@ -27,6 +28,7 @@ from pydicom.uid import (
 )
 
 from inference import extended_jpeg
+from inference.codestream import read_frame
 from inference.errors import ImageRejected
 from inference.header import text, values, whole
 from inference.prediction import Reason
@@ -42,8 +44,7 @@ _NATIVE: Final = (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
 )
-_COMPRESSED: Final = (
-    RLELossless,
+_CODESTREAMS: Final = (
     JPEGLosslessSV1,
     JPEGLossless,
     JPEGLSLossless,
@@ -62,7 +63,9 @@ extended_jpeg.register()
 
 def decodable_transfer_syntaxes() -> tuple[str, ...]:
     """The UIDs of the transfer syntaxes whose pixel data can be read here, those without loss first."""
-    return tuple(str(syntax) for syntax in (*_NATIVE, *_COMPRESSED) if get_decoder(syntax).is_available)
+    return tuple(
+        str(syntax) for syntax in (*_NATIVE, RLELossless, *_CODESTREAMS) if get_decoder(syntax).is_available
+    )
 
 
 def decode(dataset: Dataset) -> StoredValues:
@@ -80,9 +83,18 @@ def decode(dataset: Dataset) -> StoredValues:
     _check(dataset)
     try:
         syntax = UID(dataset.file_meta.TransferSyntaxUID)
+        if syntax in _CODESTREAMS:
+            _check_frame(dataset)
+        # pydicom's own way to GDCM comes first, and would log that it does not decode 12 bits.
+        deep = syntax == JPEGExtended12Bit and dataset.BitsStored > 8
         # Codecs give plain numbers; native and RLE cells may hold overlays and junk, which are cleared below.
         cells = syntax in _NATIVE or syntax == RLELossless
-        pixels, _ = get_decoder(syntax).as_array(dataset, index=0, correct_unused_bits=not cells)
+        pixels, _ = get_decoder(syntax).as_array(
+            dataset,
+            index=0,
+            decoding_plugin=extended_jpeg.LABEL if deep else "",
+            correct_unused_bits=not cells,  # type: ignore[arg-type] # pydicom 3.0.2 forgot Unpack
+        )
         if cells and pixels.ndim == 2:
             pixels = _stored_bits(pixels, int(dataset.BitsStored), int(dataset.HighBit))
     except MemoryError:
@@ -110,6 +122,14 @@ def _check(dataset: Dataset) -> None:
         raise ImageRejected(Reason.COLOUR)
     if whole(dataset, "BitsAllocated") not in (8, 16):
         raise ImageRejected(Reason.UNDECODABLE_PIXELS)
+
+
+def _check_frame(dataset: Dataset) -> None:
+    """Raise ValueError where a compressed frame is not the one that the header describes."""
+    frame = read_frame(get_frame(dataset.PixelData, 0, number_of_frames=1))
+    told = (dataset.Rows, dataset.Columns, dataset.SamplesPerPixel)
+    if told != (frame.rows, frame.columns, frame.samples) or frame.bits > dataset.BitsAllocated:
+        raise ValueError("the compressed frame is not the one that the header describes")
 
 
 def _stored_bits(cells: StoredValues, bits_stored: int, high_bit: int) -> StoredValues:

@@ -11,7 +11,8 @@ from pydicom.pixels.decoders.base import DecodeRunner, JPEGExtended12BitDecoder
 from pydicom.uid import JPEGExtended12Bit
 
 DECODER_DEPENDENCIES: Final = {JPEGExtended12Bit: ("gdcm>=3.2",)}
-_LABEL: Final = "gdcm with 12 bits"
+LABEL: Final = "gdcm with 12 bits"
+"""What pydicom calls this plugin."""
 
 
 def is_available(uid: str) -> bool:
@@ -21,8 +22,8 @@ def is_available(uid: str) -> bool:
 
 def register() -> None:
     """Offer the plugin to pydicom, once in a process."""
-    if _LABEL not in JPEGExtended12BitDecoder.available_plugins:
-        JPEGExtended12BitDecoder.add_plugin(_LABEL, (__name__, "_decode_frame"))
+    if LABEL not in JPEGExtended12BitDecoder.available_plugins:
+        JPEGExtended12BitDecoder.add_plugin(LABEL, (__name__, "_decode_frame"))
 
 
 def _decode_frame(src: bytes, runner: DecodeRunner) -> bytes:
