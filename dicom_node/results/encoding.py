@@ -18,7 +18,8 @@ _SHORT_STRING = 16
 def encode(result: Dataset) -> bytes:
     """Encode in Explicit VR Little Endian, which every archive accepts."""
     file = Dataset(result)
-    file.set_original_encoding(*result.original_encoding, result.original_character_set)
+    implicit_vr, little_endian = result.original_encoding
+    file.set_original_encoding(implicit_vr, little_endian, result.original_character_set)
     file.file_meta = FileMetaDataset()
     file.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     file.file_meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID

@@ -1,48 +1,124 @@
 """The attributes that a result shares with the radiograph that it was made from, by module of PS3.3."""
 
 PATIENT = (  # C.7.1.1
-    "ReferencedPatientSequence PatientName PatientID IssuerOfPatientID TypeOfPatientID"
-    " IssuerOfPatientIDQualifiersSequence SourcePatientGroupIdentificationSequence"
-    " GroupOfPatientsIdentificationSequence PatientBirthDate PatientBirthTime PatientBirthDateInAlternativeCalendar"
-    " PatientDeathDateInAlternativeCalendar PatientAlternativeCalendar PatientSex QualityControlSubject"
-    " StrainDescription StrainNomenclature StrainStockSequence StrainAdditionalInformation StrainCodeSequence"
-    " GeneticModificationsSequence OtherPatientNames OtherPatientIDs OtherPatientIDsSequence"
-    " ReferencedPatientPhotoSequence EthnicGroup EthnicGroupCodeSequence PatientSpeciesDescription"
-    " PatientSpeciesCodeSequence PatientBreedDescription PatientBreedCodeSequence BreedRegistrationSequence"
-    " ResponsiblePerson ResponsiblePersonRole ResponsibleOrganization PatientComments PatientIdentityRemoved"
-    " DeidentificationMethod DeidentificationMethodCodeSequence"
-).split()
+    "ReferencedPatientSequence",
+    "PatientName",
+    "PatientID",
+    "IssuerOfPatientID",
+    "TypeOfPatientID",
+    "IssuerOfPatientIDQualifiersSequence",
+    "SourcePatientGroupIdentificationSequence",
+    "GroupOfPatientsIdentificationSequence",
+    "PatientBirthDate",
+    "PatientBirthTime",
+    "PatientBirthDateInAlternativeCalendar",
+    "PatientDeathDateInAlternativeCalendar",
+    "PatientAlternativeCalendar",
+    "PatientSex",
+    "QualityControlSubject",
+    "StrainDescription",
+    "StrainNomenclature",
+    "StrainStockSequence",
+    "StrainAdditionalInformation",
+    "StrainCodeSequence",
+    "GeneticModificationsSequence",
+    "OtherPatientNames",
+    "OtherPatientIDs",
+    "OtherPatientIDsSequence",
+    "ReferencedPatientPhotoSequence",
+    "EthnicGroup",
+    "EthnicGroupCodeSequence",
+    "PatientSpeciesDescription",
+    "PatientSpeciesCodeSequence",
+    "PatientBreedDescription",
+    "PatientBreedCodeSequence",
+    "BreedRegistrationSequence",
+    "ResponsiblePerson",
+    "ResponsiblePersonRole",
+    "ResponsibleOrganization",
+    "PatientComments",
+    "PatientIdentityRemoved",
+    "DeidentificationMethod",
+    "DeidentificationMethodCodeSequence",
+)
 
 CLINICAL_TRIAL_SUBJECT = (  # C.7.1.3
-    "ClinicalTrialSponsorName ClinicalTrialProtocolID ClinicalTrialProtocolName IssuerOfClinicalTrialProtocolID"
-    " OtherClinicalTrialProtocolIDsSequence ClinicalTrialSiteID ClinicalTrialSiteName IssuerOfClinicalTrialSiteID"
-    " ClinicalTrialSubjectID IssuerOfClinicalTrialSubjectID ClinicalTrialSubjectReadingID"
-    " IssuerOfClinicalTrialSubjectReadingID ClinicalTrialProtocolEthicsCommitteeName"
-    " ClinicalTrialProtocolEthicsCommitteeApprovalNumber"
-).split()
+    "ClinicalTrialSponsorName",
+    "ClinicalTrialProtocolID",
+    "ClinicalTrialProtocolName",
+    "IssuerOfClinicalTrialProtocolID",
+    "OtherClinicalTrialProtocolIDsSequence",
+    "ClinicalTrialSiteID",
+    "ClinicalTrialSiteName",
+    "IssuerOfClinicalTrialSiteID",
+    "ClinicalTrialSubjectID",
+    "IssuerOfClinicalTrialSubjectID",
+    "ClinicalTrialSubjectReadingID",
+    "IssuerOfClinicalTrialSubjectReadingID",
+    "ClinicalTrialProtocolEthicsCommitteeName",
+    "ClinicalTrialProtocolEthicsCommitteeApprovalNumber",
+)
 
 GENERAL_STUDY = (  # C.7.2.1
-    "StudyDate StudyTime AccessionNumber IssuerOfAccessionNumberSequence ReferringPhysicianName"
-    " ReferringPhysicianIdentificationSequence ConsultingPhysicianName ConsultingPhysicianIdentificationSequence"
-    " StudyDescription ProcedureCodeSequence PhysiciansOfRecord PhysiciansOfRecordIdentificationSequence"
-    " NameOfPhysiciansReadingStudy PhysiciansReadingStudyIdentificationSequence ReferencedStudySequence"
-    " StudyInstanceUID StudyID RequestingService RequestingServiceCodeSequence"
-    " ReasonForPerformedProcedureCodeSequence"
-).split()
+    "StudyDate",
+    "StudyTime",
+    "AccessionNumber",
+    "IssuerOfAccessionNumberSequence",
+    "ReferringPhysicianName",
+    "ReferringPhysicianIdentificationSequence",
+    "ConsultingPhysicianName",
+    "ConsultingPhysicianIdentificationSequence",
+    "StudyDescription",
+    "ProcedureCodeSequence",
+    "PhysiciansOfRecord",
+    "PhysiciansOfRecordIdentificationSequence",
+    "NameOfPhysiciansReadingStudy",
+    "PhysiciansReadingStudyIdentificationSequence",
+    "ReferencedStudySequence",
+    "StudyInstanceUID",
+    "StudyID",
+    "RequestingService",
+    "RequestingServiceCodeSequence",
+    "ReasonForPerformedProcedureCodeSequence",
+)
 
 PATIENT_STUDY = (  # C.7.2.2
-    "AdmittingDiagnosesDescription AdmittingDiagnosesCodeSequence PatientAge PatientSize PatientSizeCodeSequence"
-    " PatientBodyMassIndex MeasuredAPDimension MeasuredLateralDimension PatientWeight MedicalAlerts Allergies"
-    " Occupation SmokingStatus AdditionalPatientHistory PregnancyStatus LastMenstrualDate PatientSexNeutered"
-    " ReasonForVisit ReasonForVisitCodeSequence AdmissionID IssuerOfAdmissionIDSequence ServiceEpisodeID"
-    " ServiceEpisodeDescription IssuerOfServiceEpisodeIDSequence PatientState"
-).split()
+    "AdmittingDiagnosesDescription",
+    "AdmittingDiagnosesCodeSequence",
+    "PatientAge",
+    "PatientSize",
+    "PatientSizeCodeSequence",
+    "PatientBodyMassIndex",
+    "MeasuredAPDimension",
+    "MeasuredLateralDimension",
+    "PatientWeight",
+    "MedicalAlerts",
+    "Allergies",
+    "Occupation",
+    "SmokingStatus",
+    "AdditionalPatientHistory",
+    "PregnancyStatus",
+    "LastMenstrualDate",
+    "PatientSexNeutered",
+    "ReasonForVisit",
+    "ReasonForVisitCodeSequence",
+    "AdmissionID",
+    "IssuerOfAdmissionIDSequence",
+    "ServiceEpisodeID",
+    "ServiceEpisodeDescription",
+    "IssuerOfServiceEpisodeIDSequence",
+    "PatientState",
+)
 
 CLINICAL_TRIAL_STUDY = (  # C.7.2.3
-    "ClinicalTrialTimePointID ClinicalTrialTimePointDescription LongitudinalTemporalOffsetFromEvent"
-    " LongitudinalTemporalEventType ClinicalTrialTimePointTypeCodeSequence IssuerOfClinicalTrialTimePointID"
-    " ConsentForClinicalTrialUseSequence"
-).split()
+    "ClinicalTrialTimePointID",
+    "ClinicalTrialTimePointDescription",
+    "LongitudinalTemporalOffsetFromEvent",
+    "LongitudinalTemporalEventType",
+    "ClinicalTrialTimePointTypeCodeSequence",
+    "IssuerOfClinicalTrialTimePointID",
+    "ConsentForClinicalTrialUseSequence",
+)
 
 PATIENT_AND_STUDY = (
     *PATIENT,

@@ -31,22 +31,22 @@ def _line(item: Dataset) -> str:
 
 def _value(item: Dataset) -> str:
     """The value of a content item by its Value Type (PS3.3 table C.17.3-7)."""
+    value = ""
     match item.ValueType:
         case "CODE":
-            return str(item.ConceptCodeSequence[0].CodeMeaning)
+            value = item.ConceptCodeSequence[0].CodeMeaning
         case "TEXT":
-            return str(item.TextValue)
+            value = item.TextValue
         case "UIDREF":
-            return str(item.UID)
+            value = item.UID
         case "NUM":
             measured = item.MeasuredValueSequence[0]
-            return f"{measured.NumericValue} {measured.MeasurementUnitsCodeSequence[0].CodeValue}"
+            value = f"{measured.NumericValue} {measured.MeasurementUnitsCodeSequence[0].CodeValue}"
         case "SCOORD":
             coordinates = [f"{number:g}" for number in item.GraphicData]
             points = zip(coordinates[::2], coordinates[1::2], strict=True)
-            return f"{item.GraphicType} " + " ".join(f"({x}, {y})" for x, y in points)
+            value = f"{item.GraphicType} " + " ".join(f"({x}, {y})" for x, y in points)
         case "IMAGE":
             reference = item.ReferencedSOPSequence[0]
-            return f"{UID(reference.ReferencedSOPClassUID).name} {reference.ReferencedSOPInstanceUID}"
-        case _:
-            return ""
+            value = f"{UID(reference.ReferencedSOPClassUID).name} {reference.ReferencedSOPInstanceUID}"
+    return value

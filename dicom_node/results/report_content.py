@@ -7,6 +7,7 @@ without their names: `separate` mends that.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from highdicom.sr import (
@@ -66,6 +67,9 @@ _IMAGE_QUALITY = {Reason.NO_PIXELS: codes.NO_IMAGE, Reason.BLANK: codes.NO_IMAGE
 """Where CID 6135 has a word for a reason. A good lateral film is no fault of positioning, so it has none."""
 
 
+_Group: TypeAlias = MeasurementsAndQualitativeEvaluations | PlanarROIMeasurementsAndQualitativeEvaluations
+
+
 @dataclass(frozen=True, slots=True)
 class _Picture:
     """A film that a measurement group can point to: it has UIDs and a size."""
@@ -91,7 +95,9 @@ def report_content(study: StudyReading, heatmap: Dataset | None) -> Dataset:
         procedure_reported=codes.IMAGING_PROCEDURE,
         imaging_measurements=groups or [MeasurementsAndQualitativeEvaluations(_tracking(study, "none"))],
         title=codes.MEASUREMENT_REPORT,
-        language_of_content_item_and_descendants=LanguageOfContentItemAndDescendants(codes.ENGLISH),
+        language_of_content_item_and_descendants=LanguageOfContentItemAndDescendants(
+            CodedConcept.from_code(codes.ENGLISH)
+        ),
         referenced_images=library_entries(study),
     )
     root: Dataset = report[0]
@@ -104,7 +110,7 @@ def report_content(study: StudyReading, heatmap: Dataset | None) -> Dataset:
     return root
 
 
-def _groups(study: StudyReading, heatmap: Dataset | None) -> list[ContentSequence]:
+def _groups(study: StudyReading, heatmap: Dataset | None) -> list[_Group]:
     """The measurement groups; each points to a region of an image, since OHIF 3.13 shows a black page otherwise."""
     if study.answer is Answer.LIKELY:
         return [
@@ -130,7 +136,7 @@ def _likely_group(
     number: int,
     region: Region,
     heatmap: Dataset | None,
-) -> ContentSequence:
+) -> _Group:
     """TID 1410 Planar ROI Measurements and Qualitative Evaluations: a region of attention of a flagged film."""
     group = PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=_tracking(study, f"AI pneumonia region {number}", picture),
@@ -149,7 +155,7 @@ def _likely_group(
 
 def _unlikely_group(
     study: StudyReading, picture: _Picture, prediction: Prediction, heatmap: Dataset | None
-) -> ContentSequence:
+) -> _Group:
     """TID 1501 Measurement and Qualitative Evaluation Group: no finding, its measurement made on the whole image."""
     whole = CoordinatesForMeasurement(
         graphic_type=GraphicTypeValues.POLYLINE,
@@ -174,7 +180,7 @@ def _unlikely_group(
     return group
 
 
-def _not_analysable_group(study: StudyReading, picture: _Picture, count: int, reason: str) -> ContentSequence:
+def _not_analysable_group(study: StudyReading, picture: _Picture, count: int, reason: str) -> _Group:
     """TID 1410 on a whole image without a measurement: that, and why, nothing can be said of images like it."""
     evaluations = [
         QualitativeEvaluation(codes.FINDINGS_SUMMARY, codes.NONE_SUCCEEDED),
@@ -207,8 +213,10 @@ def _evaluations(study: StudyReading, *, with_algorithm: bool) -> ContainerConte
     ]
     if study.answer is Answer.LIKELY:
         items.insert(2, _code(codes.PRIORITY, codes.URGENT))
-    algorithm = _algorithm(study, study.card.threshold) if with_algorithm else []
-    container.ContentSequence = ContentSequence([*algorithm, *items])
+    algorithm = _algorithm(study, study.card.threshold) if with_algorithm else ContentSequence()
+    container.ContentSequence = ContentSequence()
+    container.ContentSequence.extend(algorithm)
+    container.ContentSequence.extend(items)
     return container
 
 
@@ -229,7 +237,9 @@ def _observer(study: StudyReading) -> ObservationContext:
         model_name=plain_text(study.card.name),
         serial_number=plain_text(study.station_name),
     )
-    return ObservationContext(observer_device_context=ObserverContext(codes.DEVICE, device))
+    return ObservationContext(
+        observer_device_context=ObserverContext(CodedConcept.from_code(codes.DEVICE), device)
+    )
 
 
 def _algorithm(study: StudyReading, threshold: float) -> AlgorithmIdentification:
@@ -322,7 +332,7 @@ def _certainty(prediction: Prediction) -> float:
     return round(prediction.score * 100, 1)
 
 
-def _explain(group: ContentSequence, study: StudyReading, picture: _Picture, heatmap: Dataset | None) -> None:
+def _explain(group: _Group, study: StudyReading, picture: _Picture, heatmap: Dataset | None) -> None:
     """Point from a group to the picture that explains it."""
     if heatmap is not None and picture.film is study.leading_film:
         group[0].ContentSequence.append(
@@ -335,7 +345,7 @@ def _explain(group: ContentSequence, study: StudyReading, picture: _Picture, hea
         )
 
 
-def _comment(group: ContentSequence, text: str) -> None:
+def _comment(group: _Group, text: str) -> None:
     group[0].ContentSequence.append(_text(codes.COMMENT, text))
 
 
