@@ -1,5 +1,12 @@
 """What the node sends back: a structured report and a heatmap, made of what was found in a study's images.
 
-`build.build_results` makes the objects and `encoding.encode` their bytes. Nothing here opens a file, a socket or a
-database; equal input gives equal bytes, so that a result may be built and sent twice and is one object.
+`build_results` makes the objects, `encode` their bytes, `as_comprehensive_sr` the report for peers that refuse its
+class. Nothing here opens a file, a socket or a database; equal input gives equal bytes, so that a result may be built
+and sent twice and is one object.
 """
+
+from dicom_node.results.build import build_results
+from dicom_node.results.encoding import encode
+from dicom_node.results.structured_report import as_comprehensive_sr
+
+__all__ = ["as_comprehensive_sr", "build_results", "encode"]

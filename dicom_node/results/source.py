@@ -132,9 +132,8 @@ def time_zone_of(header: Dataset) -> timezone | None:
 
 
 def local_time(header: Dataset, moment: datetime) -> datetime:
-    """`moment` on the clock that the header's own times are read from."""
-    zone = time_zone_of(header)
-    return moment if zone is None else moment.astimezone(zone)
+    """`moment` on the clock that the header's own times are read from; where it names none, on this machine's."""
+    return moment.astimezone(time_zone_of(header))
 
 
 def _unsigned_short(header: Dataset, keyword: str) -> int:

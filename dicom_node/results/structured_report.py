@@ -47,6 +47,9 @@ def as_comprehensive_sr(report: Dataset) -> Dataset:
     twin = deepcopy(report)
     twin.SOPClassUID = ComprehensiveSRStorage
     twin.SOPInstanceUID = _twin_uid(report.SOPInstanceUID)
+    if hasattr(twin, "file_meta"):  # read from a file
+        twin.file_meta.MediaStorageSOPClassUID = twin.SOPClassUID
+        twin.file_meta.MediaStorageSOPInstanceUID = twin.SOPInstanceUID
     for study in twin.get("PredecessorDocumentsSequence", []):
         for series in study.ReferencedSeriesSequence:
             for document in series.ReferencedSOPSequence:

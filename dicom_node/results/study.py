@@ -59,8 +59,7 @@ class StudyReading:
         1 for the first report of the study.
     reported_at
         When the report's job was first claimed; every date and time in the objects is this one, so that building
-        them again gives the same bytes. It is written in the source's time zone where that names one, else as it
-        is: pass the hospital's local time.
+        them again gives the same bytes.
     """
 
     films: tuple[Film, ...]
