@@ -1,7 +1,8 @@
 """What a compressed frame says of itself, compared with what the header says.
 
-GDCM 3.2.6 aborts the whole process on a JPEG-LS frame that is larger or smaller than its header tells, so frames are
-compared first; it is also how a small file is kept from asking for gigabytes.
+GDCM 3.2.6 aborts the whole process on a JPEG-LS frame that is larger or smaller than its header tells, and fills up a
+frame that was cut off with grey, without a word. So frames are looked at first; it is also how a small file is kept
+from asking for gigabytes.
 """
 
 import struct
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 _START_OF_IMAGE: Final = b"\xff\xd8"
+_END_OF_IMAGE: Final = b"\xff\xd9"  # of JPEG 2000 too
 _J2K_START: Final = b"\xff\x4f\xff\x51"
 _J2K_HEADERS: Final = 4096  # bytes within which a JP2 wrapper ends, if there is one
 # Start of frame: of JPEG (ITU-T T.81 table B.1, without DHT, JPG and DAC) and of JPEG-LS (T.87).
@@ -31,8 +33,10 @@ def read_frame(stream: bytes) -> Frame:
     Raises
     ------
     ValueError
-        The stream is none of these, or ends before its frame header.
+        The stream is none of these, or was cut off.
     """
+    if not stream.rstrip(b"\0").endswith(_END_OF_IMAGE):
+        raise ValueError("the stream was cut off")
     try:
         return _jpeg(stream) if stream.startswith(_START_OF_IMAGE) else _jpeg_2000(stream)
     except (IndexError, struct.error) as error:

@@ -85,14 +85,12 @@ def decode(dataset: Dataset) -> StoredValues:
         syntax = UID(dataset.file_meta.TransferSyntaxUID)
         if syntax in _CODESTREAMS:
             _check_frame(dataset)
-        # pydicom's own way to GDCM comes first, and would log that it does not decode 12 bits.
-        deep = syntax == JPEGExtended12Bit and dataset.BitsStored > 8
         # Codecs give plain numbers; native and RLE cells may hold overlays and junk, which are cleared below.
         cells = syntax in _NATIVE or syntax == RLELossless
         pixels, _ = get_decoder(syntax).as_array(
             dataset,
             index=0,
-            decoding_plugin=extended_jpeg.LABEL if deep else "",
+            decoding_plugin=_plugin(dataset, syntax),
             correct_unused_bits=not cells,  # type: ignore[arg-type] # pydicom 3.0.2 forgot Unpack
         )
         if cells and pixels.ndim == 2:
@@ -103,6 +101,18 @@ def decode(dataset: Dataset) -> StoredValues:
         # Decoders raise what they please, and every one of them means the same: these pixels cannot be had.
         raise ImageRejected(Reason.UNDECODABLE_PIXELS) from error
     return pixels
+
+
+def _plugin(dataset: Dataset, syntax: UID) -> str:
+    """The decoder to ask: the same one whatever else happens to be installed."""
+    if syntax in _NATIVE:
+        return ""
+    if syntax == RLELossless:
+        return "pydicom"
+    if syntax in (JPEGBaseline8Bit, JPEGExtended12Bit):
+        # GDCM 3.2.6 aborts the process on damaged Huffman tables, where Pillow raises; but only GDCM knows 12 bits.
+        return "pillow" if dataset.BitsStored <= 8 else extended_jpeg.LABEL
+    return "gdcm"
 
 
 def _check(dataset: Dataset) -> None:

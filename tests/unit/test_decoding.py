@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydicom import dcmread, dcmwrite
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
@@ -29,10 +29,11 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from dicom_node.demo.phantom import chest_phantom
 from inference.decoding import decodable_transfer_syntaxes, decode
 from inference.errors import ImageRejected
 from inference.prediction import Reason
-from tests.builders import chest_film, chest_pixels, encoded, write
+from tests.builders import chest_film, encoded, write
 from tests.conftest import PEER_MISSING
 
 pytest.importorskip("gdcm")
@@ -50,10 +51,10 @@ def with_bits(bits: int) -> Dataset:
     """The phantom in that many bits, the lowest of them in use."""
     if bits == 8:
         film = chest_film(BitsAllocated=8, BitsStored=8, HighBit=7)
-        film.PixelData = (chest_pixels(320, 280) >> 4).astype("u1").tobytes()
+        film.PixelData = (chest_phantom(320, 280) >> 4).astype("u1").tobytes()
         return film
     film = chest_film(BitsStored=bits, HighBit=bits - 1)
-    stored = chest_pixels(320, 280).astype("<u2") << (bits - 12)
+    stored = chest_phantom(320, 280).astype("<u2") << (bits - 12)
     film.PixelData = (stored | np.indices(stored.shape)[1].astype("<u2") % 2 ** (bits - 12)).tobytes()
     return film
 
@@ -185,4 +186,15 @@ def test_a_stream_of_another_size_than_the_header_says_is_undecodable(coding: st
 def test_a_transfer_syntax_of_no_radiograph_is_undecodable(syntax: str) -> None:
     with pytest.raises(ImageRejected) as rejected:
         decode(broken(chest_film(), syntax, b"video"))
+    assert rejected.value.reason is Reason.UNDECODABLE_PIXELS
+
+
+@pytest.mark.parametrize("coding", LOSSLESS)
+def test_a_stream_that_was_cut_off_is_undecodable(coding: str, tmp_path: Path) -> None:
+    # Half a film with the rest filled up would be read as a film with a white lung.
+    coded = converted(LOSSLESS[coding][0], chest_film(), tmp_path)
+    frame = get_frame(coded.PixelData, 0, number_of_frames=1)
+    coded.PixelData = encapsulate([frame[: len(frame) // 2]])
+    with pytest.raises(ImageRejected) as rejected:
+        decode(coded)
     assert rejected.value.reason is Reason.UNDECODABLE_PIXELS
