@@ -8,17 +8,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from inference.reader import ChestReader
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from config.settings import Settings
 from dicom_node.header import read_header
-from dicom_node.results import build_results, encode
+from dicom_node.results.build import build_results
+from dicom_node.results.encoding import encode
 from dicom_node.results.study import Film, Predecessor, StudyReading
 from inference.card import SHIPPED, ModelCard, load_card
 from inference.prediction import Outcome
 from inference.radiograph import Radiograph, read_radiograph
+from inference.reader import ChestReader
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ class _Failure:
 
 
 class AnalysisProcess:
-    """One child process that answers `ask`; started at the first question, or by `start`."""
+    """One child process that answers `ask`; started by `ensure_started`, or by the first question."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -36,8 +36,17 @@ class AnalysisProcess:
         self._pipe: Connection | None = None
         self._answered = 0
 
-    def start(self) -> None:
-        """Start the process and wait until its model is loaded. Raises AnalysisDied, AnalysisFailed."""
+    def ensure_started(self) -> None:
+        """Start the process if it is not there, and wait until its model is loaded: before an image needs it.
+
+        Raises
+        ------
+        AnalysisDied, AnalysisFailed
+            It did not come up.
+        """
+        if self._process is not None and self._process.is_alive():
+            return
+        self.stop()
         ours, theirs = self._context.Pipe()
         self._process = self._context.Process(
             target=_serve, args=(theirs, self._settings), name="analysis", daemon=True
@@ -60,9 +69,7 @@ class AnalysisProcess:
         """
         if self._answered >= self._settings.model.images_per_process:
             self.stop()
-        if self._process is None or not self._process.is_alive():
-            self.stop()
-            self.start()
+        self.ensure_started()
         try:
             self._connection.send((name, argument))
         except OSError:

@@ -32,7 +32,7 @@ from dicom_node.errors import (
     ResultRefused,
     TransferFailed,
 )
-from dicom_node.results import as_comprehensive_sr
+from dicom_node.results.structured_report import as_comprehensive_sr
 from dicom_node.retry import GiveUp, Policy, decide
 from storage import audit, queue
 from storage.errors import LeaseLost, ObjectMissing
@@ -156,7 +156,7 @@ class Sender:
             )
 
     def _send(self, delivery: Delivery) -> Delivered:
-        dataset = dcmread(io.BytesIO(self._folder.objects.read(delivery.result.object_key)))
+        dataset: Dataset = dcmread(io.BytesIO(self._folder.objects.read(delivery.result.object_key)))
         association = self._connected()
         accepted = {str(context.abstract_syntax) for context in association.accepted_contexts}
         if dataset.SOPClassUID not in accepted:

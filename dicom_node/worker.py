@@ -56,10 +56,6 @@ class Worker:
             most_attempts=settings.retry.analyse_attempts,
         )
 
-    def start_process(self) -> None:
-        """Load the model before the first image needs it."""
-        self._process.start()
-
     def close(self) -> None:
         """End the analysing process."""
         self._process.stop()
@@ -69,6 +65,7 @@ class Worker:
 
         A study that only waits for its report goes before the next image: it is an answer that is nearly ready.
         """
+        self._process.ensure_started()
         with self._folder.database.read() as connection:
             due = queue.next_due(connection, jobs)
         if due is None:

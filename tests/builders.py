@@ -6,6 +6,7 @@
 
 import hashlib
 from collections.abc import Iterable
+from copy import deepcopy
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -25,6 +26,8 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     RLELossless,
 )
+
+from dicom_node.demo.phantom import BLACK_TO_WHITE, chest_phantom
 
 Kind = Literal["DX", "DX_PROCESSING", "CR"]
 View = Literal["PA", "AP", "LL"]
@@ -59,7 +62,6 @@ _VIEW_CODES: dict[View, tuple[str, str]] = {
     "LL": ("399173006", "left lateral"),
 }
 _ORIENTATIONS: dict[View, list[str]] = {"PA": ["L", "F"], "AP": ["L", "F"], "LL": ["A", "F"]}
-_BLACK_TO_WHITE = 4095
 
 
 def made_uid(*parts: str) -> UID:
@@ -106,7 +108,7 @@ def chest_film(
     film.SOPInstanceUID = made_uid("image", study, kind, view, key)
     film.SeriesInstanceUID = made_uid("series", study, kind, view)
     film.InstanceNumber = 1
-    _draw(film, chest_pixels(rows, columns, opacity=opacity, seed=key), photometric)
+    _draw(film, chest_phantom(rows, columns, opacity=opacity, seed=key), photometric)
     for keyword, value in attributes.items():
         set_unchecked(film, keyword, value)
     for keyword in without:
@@ -128,7 +130,7 @@ def encoded(film: Dataset, transfer_syntax: UID = ExplicitVRLittleEndian) -> byt
 
     Takes the transfer syntaxes that pydicom writes itself: native little endian, deflated and RLE.
     """
-    copy = Dataset(film)
+    copy = deepcopy(film)
     copy.file_meta = FileMetaDataset()
     copy.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     copy.file_meta.ImplementationClassUID = made_uid("implementation")
@@ -145,39 +147,6 @@ def write(film: Dataset, path: Path, transfer_syntax: UID = ExplicitVRLittleEndi
     """Write the film as a Part 10 file; gives the path back."""
     path.write_bytes(encoded(film, transfer_syntax))
     return path
-
-
-def chest_pixels(rows: int, columns: int, *, opacity: bool = False, seed: str = "1") -> NDArray[np.uint16]:
-    """A phantom of a frontal chest, 12 bits, air black: enough anatomy to be neither blank nor noise.
-
-    Returns
-    -------
-    NDArray[np.uint16]
-        (rows, columns), 0..4095.
-    """
-    down = (np.arange(rows, dtype=np.float32)[:, None] + 0.5) / rows
-    across = (np.arange(columns, dtype=np.float32)[None, :] + 0.5) / columns
-
-    def blob(x: float, y: float, width: float, height: float, power: int = 2) -> NDArray[np.float32]:
-        picture: NDArray[np.float32] = np.exp(
-            -(np.abs((across - x) / width) ** power) - np.abs((down - y) / height) ** power
-        )
-        return picture
-
-    body = 1 / (1 + np.exp((np.abs(across - 0.5) - 0.46) / 0.012))
-    picture = np.tile(2500 * body, (rows, 1))
-    for lung in (0.30, 0.70):
-        picture -= 1650 * blob(lung, 0.46, 0.165, 0.34, power=4)
-    picture += 650 * blob(0.5, 0.5, 0.05, 2.0)
-    picture += 750 * blob(0.57, 0.62, 0.13, 0.15)
-    picture += 900 / (1 + np.exp((0.80 + 0.05 * np.cos(12 * across) - down) / 0.01))
-    for rib in range(9):
-        course = 0.14 + 0.075 * rib + 0.35 * (across - 0.5) ** 2
-        picture += 170 * np.exp(-(((down - course) / 0.012) ** 2)) * body
-    if opacity:
-        picture += 1000 * blob(0.30, 0.64, 0.09, 0.09)
-    noise = np.random.default_rng(list(seed.encode())).normal(0, 25, picture.shape)
-    return np.clip(picture + noise, 0, _BLACK_TO_WHITE).astype(np.uint16)
 
 
 def _code(value: str, scheme: str, meaning: str) -> Dataset:
@@ -305,7 +274,7 @@ def _describe_acquisition(film: Dataset, kind: Kind, view: View, photometric: Ph
 
 
 def _draw(film: Dataset, picture: NDArray[np.uint16], photometric: Photometric) -> None:
-    stored = picture if photometric == "MONOCHROME2" else _BLACK_TO_WHITE - picture
+    stored = picture if photometric == "MONOCHROME2" else BLACK_TO_WHITE - picture
     film.Rows, film.Columns = picture.shape
     film.SamplesPerPixel = 1
     film.PhotometricInterpretation = photometric

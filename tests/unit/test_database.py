@@ -56,7 +56,7 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     path = tmp_path / "node.sqlite"
     path.write_bytes(b"no database at all, and longer than a header" * 100)
     database = Database(path)
-    with pytest.raises(StorageUnavailable, match="node.sqlite"):
+    with pytest.raises(StorageUnavailable, match=r"node\.sqlite"):
         database.migrate()
     database.close()
 

@@ -28,8 +28,13 @@ def count(folder: DataFolder, table: object) -> int:
 def test_a_new_instance_gets_its_analysis_and_its_study_a_report(folder: DataFolder) -> None:
     assert receive(folder, instance()) is Receipt.NEW
     with folder.database.read() as connection:
-        queued = connection.execute(select(jobs.c.kind, jobs.c.state, jobs.c.not_before).order_by(jobs.c.id)).all()
-    assert [tuple(row) for row in queued] == [("analyse", State.QUEUED, NOW), ("report", State.QUEUED, NOW + 2)]
+        queued = connection.execute(
+            select(jobs.c.kind, jobs.c.state, jobs.c.not_before).order_by(jobs.c.id)
+        ).all()
+    assert [tuple(row) for row in queued] == [
+        ("analyse", State.QUEUED, NOW),
+        ("report", State.QUEUED, NOW + 2),
+    ]
 
 
 def test_the_same_bytes_again_change_nothing_and_are_counted(folder: DataFolder) -> None:
@@ -71,7 +76,9 @@ def test_a_result_sent_in_another_form_is_recognised_too(folder: DataFolder) -> 
     with folder.database.write() as connection:
         sent = queue.claim_delivery(connection, "pacs", OWNER, NOW + 10, 60.0)
         assert sent is not None
-        queue.succeed(connection, deliveries, sent.id, OWNER, NOW + 10, status=0, sent_sop_instance_uid="2.25.77")
+        queue.succeed(
+            connection, deliveries, sent.id, OWNER, NOW + 10, status=0, sent_sop_instance_uid="2.25.77"
+        )
     receive(folder, instance(2, sop_instance_uid="2.25.77"), now=NOW + 20)
     assert claim(folder, JobKind.ANALYSE, NOW + 100) is None
 
@@ -103,7 +110,9 @@ def test_a_late_image_makes_a_further_revision_that_names_its_predecessor(folder
         assert ledger.previous_result(connection, "1.2.3", "structured_report", 1) is None
 
 
-def test_an_image_that_comes_while_its_study_is_being_reported_is_in_the_next_revision(folder: DataFolder) -> None:
+def test_an_image_that_comes_while_its_study_is_being_reported_is_in_the_next_revision(
+    folder: DataFolder,
+) -> None:
     receive(folder, instance(1))
     analyse(folder)
     running = claimed(folder, JobKind.REPORT, NOW + 10)

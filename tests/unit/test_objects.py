@@ -62,7 +62,9 @@ def test_a_missing_object_is_named(store: ObjectStore) -> None:
         store.read("a" * 64)
 
 
-def test_a_disk_that_fails_leaves_nothing_half_kept(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_fails_leaves_nothing_half_kept(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(_descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 

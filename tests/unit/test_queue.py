@@ -26,7 +26,9 @@ from tests.unit.instances import (
 
 def states(folder: DataFolder) -> list[tuple[str, str]]:
     with folder.database.read() as connection:
-        return [tuple(row) for row in connection.execute(select(jobs.c.kind, jobs.c.state).order_by(jobs.c.id))]
+        return [
+            tuple(row) for row in connection.execute(select(jobs.c.kind, jobs.c.state).order_by(jobs.c.id))
+        ]
 
 
 def test_a_job_is_claimed_by_one_worker_only(folder: DataFolder) -> None:

@@ -18,7 +18,9 @@ DESIGN = [
 
 
 def test_the_transitions_are_those_of_the_design_and_no_others() -> None:
-    assert sorted((str(state), str(event), str(to)) for (state, event), to in TRANSITIONS.items()) == sorted(DESIGN)
+    assert sorted((str(state), str(event), str(to)) for (state, event), to in TRANSITIONS.items()) == sorted(
+        DESIGN
+    )
 
 
 @pytest.mark.parametrize("event", list(Event))
