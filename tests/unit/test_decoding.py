@@ -29,7 +29,6 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from dicom_node.demo.phantom import chest_phantom
 from inference.decoding import decodable_transfer_syntaxes, decode
 from inference.errors import ImageRejected
 from inference.prediction import Reason
@@ -49,13 +48,14 @@ LOSSLESS = {
 
 def with_bits(bits: int) -> Dataset:
     """The phantom in that many bits, the lowest of them in use."""
+    twelve = stored(chest_film())
     if bits == 8:
         film = chest_film(BitsAllocated=8, BitsStored=8, HighBit=7)
-        film.PixelData = (chest_phantom(320, 280) >> 4).astype("u1").tobytes()
+        film.PixelData = (twelve >> 4).astype("u1").tobytes()
         return film
     film = chest_film(BitsStored=bits, HighBit=bits - 1)
-    stored = chest_phantom(320, 280).astype("<u2") << (bits - 12)
-    film.PixelData = (stored | np.indices(stored.shape)[1].astype("<u2") % 2 ** (bits - 12)).tobytes()
+    lowest = np.indices(twelve.shape)[1].astype("<u2") % 2 ** (bits - 12)
+    film.PixelData = (twelve << (bits - 12) | lowest).tobytes()
     return film
 
 
