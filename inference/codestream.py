@@ -11,6 +11,7 @@ from typing import Final
 
 _START_OF_IMAGE: Final = b"\xff\xd8"
 _END_OF_IMAGE: Final = b"\xff\xd9"  # of JPEG 2000 too
+_FILLING: Final = b"\0\xff"  # what encoders bring a frame to an even length with
 _J2K_START: Final = b"\xff\x4f\xff\x51"
 _J2K_HEADERS: Final = 4096  # bytes within which a JP2 wrapper ends, if there is one
 # Start of frame: of JPEG (ITU-T T.81 table B.1, without DHT, JPG and DAC) and of JPEG-LS (T.87).
@@ -35,7 +36,7 @@ def read_frame(stream: bytes) -> Frame:
     ValueError
         The stream is none of these, or was cut off.
     """
-    if not stream.rstrip(b"\0").endswith(_END_OF_IMAGE):
+    if not stream.rstrip(_FILLING).endswith(_END_OF_IMAGE):
         raise ValueError("the stream was cut off")
     try:
         return _jpeg(stream) if stream.startswith(_START_OF_IMAGE) else _jpeg_2000(stream)

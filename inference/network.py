@@ -5,7 +5,7 @@ from typing import Final
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from inference.errors import ModelDamaged
@@ -62,7 +62,7 @@ def save_weights(network: nn.Module, path: Path) -> None:
         name: (tensor.half() if tensor.dim() > 1 else tensor).contiguous()
         for name, tensor in network.state_dict().items()
     }
-    save_file(tensors, path)
+    path.write_bytes(save(tensors))  # safetensors' own way to a file would let nobody else read it
 
 
 def start_from(network: nn.Module, weights: Path) -> None:

@@ -189,6 +189,15 @@ def _film_set(films: Sequence[Film], side: int, bar: Progress, description: str)
     return FilmSet(torch.from_numpy(pictures), labels(films), tuple(film.source for film in films))
 
 
+def _command(plan: "Plan", initial_weights: Path | None) -> str:
+    """What was typed, without the places of this machine."""
+    start = f" --initial-weights {initial_weights.name}" if initial_weights is not None else ""
+    return (
+        f"dicom-node train DATA --out BUNDLE{start} --epochs {plan.epochs}"
+        f" --films-per-epoch {plan.films_per_epoch} --input-size {plan.input_size} --seed {plan.seed}"
+    )
+
+
 def _account(
     films: Sequence[Film], plan: "Plan", best_epoch: int, initial_weights: Path | None
 ) -> dict[str, Any]:
@@ -202,7 +211,7 @@ def _account(
         digest = hashlib.sha256(initial_weights.read_bytes()).hexdigest()
         weights = {"file": initial_weights.name, "sha256": digest}
     return {
-        "command": "dicom-node train",
+        "command": _command(plan, initial_weights),
         "date": datetime.now(UTC).date().isoformat(),
         "machine": f"{os.cpu_count()} CPU cores",
         "films": dict(sorted(counts.items())),

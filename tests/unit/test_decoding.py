@@ -146,6 +146,13 @@ def test_real_films_in_lossless_jpeg_2000_are_their_uncompressed_selves(coded: s
     np.testing.assert_array_equal(decode(real(coded)), decode(real(coded.replace("J2KR", "UNCR"))))
 
 
+def test_a_real_film_whose_frame_is_filled_up_with_ff_is_read() -> None:
+    path = get_testdata_file("RG3_J2KI.dcm", download=False)
+    if path is None:
+        pytest.skip("pydicom-data is not installed")
+    assert decode(dcmread(path)).shape == (1760, 1760)
+
+
 def test_the_receiver_is_told_the_syntaxes_that_are_decoded() -> None:
     told = decodable_transfer_syntaxes()
     assert told[0] == ExplicitVRLittleEndian
