@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from typing import TypeAlias
 
-from pydicom.charset import convert_encodings, default_encoding
 from pydicom.datadict import dictionary_has_tag, dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
 from pydicom.dataset import Dataset
@@ -19,6 +19,8 @@ from pydicom.sequence import Sequence
 from pydicom.valuerep import STR_VR, VR
 
 from dicom_node.results.modules import EMPTY_WHERE_UNKNOWN, PATIENT_AND_STUDY
+
+_Encoding: TypeAlias = str | list[str]
 
 _UID = re.compile(r"[0-9.]{1,64}")  # leading zeros in a component are illegal, common and harmless
 _DIRECTIONS = re.compile(r"[APRLHF]{1,3}")
@@ -58,22 +60,28 @@ def copy_patient_and_study(header: Dataset, result: Dataset) -> None:
     for keyword in EMPTY_WHERE_UNKNOWN:
         if keyword not in result:
             setattr(result, keyword, None)
-    _keep_bytes(result)
 
 
 def copy_elements(header: Dataset, result: Dataset, keywords: Iterable[str]) -> None:
     """Copy the elements of these keywords, where the header has them, with their bytes as they are."""
+    encoding = _encoding_of(header)
     for keyword in keywords:
         tag = tag_for_keyword(keyword)
         if tag is not None and tag in header:
-            element = _copied(header.get_item(tag))
+            element = _copied(header.get_item(tag), encoding)
             if element is not None:
                 result[tag] = element
+    _keep_bytes(result, encoding)
+
+
+def new_item(header: Dataset) -> Dataset:
+    """An empty item for a result's sequence, to copy elements of `header` to."""
+    return Dataset(parent_encoding=_encoding_of(header))
 
 
 def items_of(header: Dataset, keyword: str) -> list[Dataset]:
     """The items of a sequence as copies; none where the header's element is no readable sequence."""
-    holder = Dataset()
+    holder = new_item(header)
     copy_elements(header, holder, [keyword])
     if keyword not in holder or holder.get_item(keyword).VR != VR.SQ:
         return []
@@ -146,15 +154,17 @@ def _unsigned_short(header: Dataset, keyword: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 5 else 0
 
 
-def _copied(element: DataElement | RawDataElement) -> DataElement | RawDataElement | None:
+def _copied(
+    element: DataElement | RawDataElement, encoding: _Encoding
+) -> DataElement | RawDataElement | None:
     """A copy that explicit VR little endian can hold, with the same bytes; None where there is no such thing."""
     if isinstance(element, DataElement):
         if element.VR == VR.SQ:
-            return _sequence(element, element.value)
+            return _sequence(element, element.value, encoding)
         return deepcopy(element)
     vr = _representation(element)
     if vr == VR.SQ:
-        return _parsed_sequence(element)
+        return _parsed_sequence(element, encoding)
     if vr in _BINARY_NUMBERS and not element.is_little_endian:
         return convert_raw_data_element(element._replace(VR=vr))
     value = element.value or b""
@@ -174,7 +184,7 @@ def _representation(element: RawDataElement) -> str:
     return str(written)
 
 
-def _parsed_sequence(element: RawDataElement) -> DataElement | None:
+def _parsed_sequence(element: RawDataElement, encoding: _Encoding) -> DataElement | None:
     # An unknown representation hides implicit VR little endian (PS3.5 section 6.2.2, note 2 of UN).
     hidden = element.VR == VR.UN
     raw = element._replace(
@@ -183,27 +193,33 @@ def _parsed_sequence(element: RawDataElement) -> DataElement | None:
         is_little_endian=hidden or element.is_little_endian,
     )
     try:
-        parsed = convert_raw_data_element(raw, encoding=default_encoding)
-        return _sequence(parsed, parsed.value)
+        parsed = convert_raw_data_element(raw, encoding=encoding)
+        return _sequence(parsed, parsed.value, encoding)
     except Exception:  # noqa: BLE001 - pydicom raises anything on foreign bytes; no reader could follow them
         return None
 
 
-def _sequence(element: DataElement, items: Iterable[Dataset]) -> DataElement:
+def _sequence(element: DataElement, items: Iterable[Dataset], encoding: _Encoding) -> DataElement:
     copies = []
     for item in items:
-        copy = Dataset()
-        for tag in item.keys():  # noqa: SIM118 - iterating over a Dataset decodes its elements
-            copied = _copied(item.get_item(tag))
+        copy = Dataset(parent_encoding=encoding)
+        own = encoding
+        for tag in sorted(item.keys()):  # the character set, if an item has its own, comes before its texts
+            copied = _copied(item.get_item(tag), own)
             if copied is not None:
                 copy[tag] = copied
-        _keep_bytes(copy)
+            if tag == 0x00080005:
+                own = _encoding_of(copy)
+        _keep_bytes(copy, own)
         copies.append(copy)
     return DataElement(element.tag, VR.SQ, Sequence(copies))
 
 
-def _keep_bytes(dataset: Dataset) -> None:
+def _encoding_of(dataset: Dataset) -> _Encoding:
+    """The encoding of the data set's texts, which an item inherits; pydicom has no public name for it."""
+    return dataset._character_set
+
+
+def _keep_bytes(dataset: Dataset, encoding: _Encoding) -> None:
     """Have pydicom 3.0 write raw elements as they are; without this it decodes and encodes them again."""
-    character_set = dataset.get("SpecificCharacterSet")
-    encoding = convert_encodings(character_set) if character_set else default_encoding
     dataset.set_original_encoding(False, True, encoding)

@@ -13,7 +13,7 @@ from dicom_node.results.encoding import quiet
 from dicom_node.results.equipment import author
 from dicom_node.results.frame import begin_result, study_uid
 from dicom_node.results.report_content import report_content
-from dicom_node.results.source import ImageReference, copy_elements, items_of, reference_to
+from dicom_node.results.source import ImageReference, copy_elements, items_of, new_item, reference_to
 from dicom_node.results.study import Predecessor, StudyReading
 from dicom_node.results.uids import derived_uid
 
@@ -82,7 +82,7 @@ def _requests(study: StudyReading) -> Iterator[Dataset]:
     """The orders that the radiograph was made for, as Referenced Request Sequence (0040,A370) wants them."""
     header = study.leading_film.header
     for order in items_of(header, "RequestAttributesSequence"):
-        request = Dataset()
+        request = new_item(header)
         copy_elements(header, request, ["AccessionNumber", "IssuerOfAccessionNumberSequence"])
         copy_elements(
             order,
