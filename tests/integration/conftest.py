@@ -1,7 +1,6 @@
 """The real peers: a node in a process of its own, dcmtk's tools, and Orthanc as the PACS."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -35,8 +34,11 @@ def wait_for(what: Callable[[], Found], seconds: float = 60.0, why: str = "") ->
 
 
 def tool(name: str) -> str:
-    """Return the path of a peer's program, or skip the test with the reason."""
-    found = shutil.which(name, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin")
+    """Return the path of a peer's program, or skip the test with the reason.
+
+    The system's come first: pynetdicom brings commands of its own that are called as dcmtk's are.
+    """
+    found = shutil.which(name, path=f"/usr/local/bin:/usr/bin:/usr/sbin:{Path(sys.executable).parent}")
     if found is None:
         pytest.skip(f"peer missing: {name} is not installed")
     return found
@@ -129,12 +131,15 @@ deliver_longest_seconds = 1.0
         self, *files: Path, calling: str = "PACS", called: str = NODE_AE_TITLE, options: str = ""
     ) -> int:
         """Send files with dcmtk's storescu over one association and return its exit status."""
-        return subprocess.run(
-            [tool("storescu"), "-aet", calling, "-aec", called, *options.split(), "127.0.0.1", str(self.port)]
+        ran = subprocess.run(
+            [tool("storescu"), "-v", "-R", "-aet", calling, "-aec", called, *options.split(), "127.0.0.1", str(self.port)]
             + [str(file) for file in files],
             capture_output=True,
+            text=True,
             check=False,
-        ).returncode
+        )
+        print(ran.stdout, ran.stderr)  # pytest shows it where a test fails
+        return ran.returncode
 
     def command(self, *words: str) -> "subprocess.CompletedProcess[str]":
         """Run `dicom-node` with these words and the node's settings."""

