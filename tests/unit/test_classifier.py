@@ -1,0 +1,156 @@
+"""The shipped model answers as its card says, the same each time, or the node does not start with it."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from inference.card import CARD_NAME, SHIPPED, WEIGHTS_NAME, load_card
+from inference.classifier import Classifier
+from inference.errors import ModelDamaged
+from inference.preprocessing import network_input
+from inference.radiograph import Radiograph
+from tests.builders import chest_film
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Classifier:
+    return Classifier(SHIPPED)
+
+
+def phantom(rows: int = 640, columns: int = 560) -> NDArray[np.float32]:
+    film = chest_film(rows=rows, columns=columns)
+    return (np.frombuffer(film.PixelData, "<u2").reshape(rows, columns) / 4095).astype(np.float32)
+
+
+def copy_of_shipped(folder: Path) -> Path:
+    return Path(shutil.copytree(SHIPPED, folder / "bundle"))
+
+
+def test_the_card_tells_data_licences_and_figures() -> None:
+    card = load_card(SHIPPED)
+    assert card.labels == ("pneumonia",)
+    assert 0 < card.threshold < 1
+    assert {source["licence"] for source in card.training["data"]}
+    test = card.figures["groups"]["kermany test"]
+    assert test["films"] == 624
+    low, high = test["auc"]["interval"]
+    assert 0.95 < low <= test["auc"]["value"] <= high
+
+
+def test_no_file_of_the_bundle_is_larger_than_it_may_be() -> None:
+    assert sum(path.stat().st_size for path in SHIPPED.iterdir()) < 16_000_000
+
+
+def test_the_same_film_gives_the_same_answer(classifier: Classifier) -> None:
+    first, second = (classifier.classify(Radiograph(phantom())) for _ in range(2))
+    assert 0 <= first.score <= 1
+    assert first.score == second.score
+    np.testing.assert_array_equal(first.activation, second.activation)
+
+
+def test_the_map_explains_the_score(classifier: Classifier) -> None:
+    """The map's mean is the logit but for a constant, so what it shows is what was scored."""
+    shift = []
+    for film in (phantom(), phantom()[:, ::-1].copy(), phantom()[::-1].copy()):
+        found = classifier.classify(Radiograph(film))
+        logit = np.log(found.score / (1 - found.score)) * classifier.card.temperature
+        shift.append(logit - found.activation.mean())
+    assert np.ptp(shift) == pytest.approx(0, abs=1e-3)
+
+
+def test_the_map_moves_with_what_it_shows(classifier: Classifier) -> None:
+    film = phantom()
+    bright = film.copy()
+    bright[330:450, 120:230] += 0.5  # an opacity at the base of the lung that is left in the picture
+    change = (
+        classifier.classify(Radiograph(np.clip(bright, 0, 1))).activation
+        - classifier.classify(Radiograph(film)).activation
+    )
+    row, column = np.unravel_index(np.abs(change).argmax(), change.shape)
+    assert 2 <= row <= 5
+    assert column <= 3
+
+
+@pytest.mark.parametrize(("gain", "offset"), [(0.5, 0.0), (0.5, 0.4), (0.8, 0.1)])
+def test_exposure_does_not_change_what_the_network_sees(gain: float, offset: float) -> None:
+    film = np.clip(phantom(), 0.02, 0.98)
+    np.testing.assert_allclose(
+        network_input((film * gain + offset).astype(np.float32), 224), network_input(film, 224), atol=0.02
+    )
+
+
+def test_a_black_border_does_not_change_the_contrast() -> None:
+    film = np.clip(phantom(), 0.02, 0.98)
+    bordered = np.zeros((840, 760), np.float32)
+    bordered[100:740, 100:660] = film
+    inside = network_input(bordered, 840)[150:690, 150:610]
+    outside = network_input(film, 640)
+    assert inside.mean() == pytest.approx(outside.mean(), abs=0.1)
+    assert network_input(bordered, 224).max() == pytest.approx(1)
+
+
+def test_one_grey_is_no_division_by_zero() -> None:
+    assert np.isfinite(network_input(np.full((200, 200), 0.4, np.float32), 224)).all()
+
+
+def test_a_film_of_any_size_becomes_the_networks_square() -> None:
+    assert network_input(phantom(1001, 333), 224).shape == (224, 224)
+    assert network_input(phantom(130, 200), 224).shape == (224, 224)
+
+
+def test_changed_weights_are_refused(tmp_path: Path) -> None:
+    bundle = copy_of_shipped(tmp_path)
+    weights = bytearray((bundle / WEIGHTS_NAME).read_bytes())
+    weights[-1] ^= 1
+    (bundle / WEIGHTS_NAME).write_bytes(weights)
+    with pytest.raises(ModelDamaged) as damaged:
+        Classifier(bundle)
+    assert damaged.value.path == bundle / WEIGHTS_NAME
+
+
+@pytest.mark.parametrize("missing", [CARD_NAME, WEIGHTS_NAME])
+def test_an_incomplete_bundle_is_refused(missing: str, tmp_path: Path) -> None:
+    bundle = copy_of_shipped(tmp_path)
+    (bundle / missing).unlink()
+    with pytest.raises(ModelDamaged):
+        Classifier(bundle)
+
+
+@pytest.mark.parametrize("architecture", ["tf_efficientnet_lite1", "no_such_network"])
+def test_weights_of_another_architecture_are_refused(architecture: str, tmp_path: Path) -> None:
+    bundle = copy_of_shipped(tmp_path)
+    card = json.loads((bundle / CARD_NAME).read_text())
+    (bundle / CARD_NAME).write_text(json.dumps(card | {"architecture": architecture}))
+    with pytest.raises(ModelDamaged):
+        Classifier(bundle)
+
+
+def test_nothing_but_safetensors_is_ever_loaded_as_weights(tmp_path: Path) -> None:
+    import hashlib
+    import pickle
+
+    bundle = copy_of_shipped(tmp_path)
+    evil = pickle.dumps({"classifier.bias": 0})
+    (bundle / WEIGHTS_NAME).write_bytes(evil)
+    card = json.loads((bundle / CARD_NAME).read_text())
+    (bundle / CARD_NAME).write_text(json.dumps(card | {"sha256": hashlib.sha256(evil).hexdigest()}))
+    with pytest.raises(ModelDamaged):
+        Classifier(bundle)
+
+
+def test_what_the_command_line_imports_does_not_wait_for_torch() -> None:
+    light = "prediction card errors radiograph suitability training.train training.evaluate"
+    code = "import sys\n" + "".join(f"import inference.{name}\n" for name in light.split())
+    done = subprocess.run(
+        [sys.executable, "-c", code + "print('torch' in sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "False"

@@ -1,0 +1,169 @@
+"""One file in, one answer out: a score with its regions, or the reason why there is none."""
+
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
+
+from inference.card import SHIPPED, load_card
+from inference.prediction import NotAnalysable, Prediction, Reason
+from inference.reader import ChestReader
+from tests.builders import Name, chest_film, write
+
+
+def reader(minimum_age_years: float = 0.0, threshold: float | None = None) -> ChestReader:
+    return ChestReader(SHIPPED, minimum_age_years, threshold)
+
+
+@pytest.fixture(scope="module")
+def careful() -> ChestReader:
+    return reader(minimum_age_years=18)
+
+
+def test_a_good_film_gets_a_prediction_at_the_cards_threshold(careful: ChestReader, tmp_path: Path) -> None:
+    answer = careful.read(write(chest_film(), tmp_path / "film.dcm"))
+    assert isinstance(answer, Prediction)
+    assert answer.threshold == load_card(SHIPPED).threshold
+    assert answer.flagged == (answer.score >= answer.threshold)
+
+
+def test_a_flagged_film_has_regions_inside_it_and_another_has_none(tmp_path: Path) -> None:
+    film = write(chest_film(rows=400, columns=300), tmp_path / "film.dcm")
+    flagged, unflagged = reader(threshold=0.0).read(film), reader(threshold=1.0).read(film)
+    assert isinstance(flagged, Prediction)
+    assert isinstance(unflagged, Prediction)
+    assert flagged.score == unflagged.score
+    assert flagged.flagged
+    assert not unflagged.flagged
+    assert unflagged.regions == ()
+    assert 1 <= len(flagged.regions) <= 3
+    for region in flagged.regions:
+        assert 0 <= region.left < region.right <= 300
+        assert 0 <= region.top < region.bottom <= 400
+
+
+def test_a_picture_and_its_negative_get_the_same_score(careful: ChestReader, tmp_path: Path) -> None:
+    answers = [
+        careful.read(write(chest_film(photometric=photometric), tmp_path / "film.dcm"))
+        for photometric in ("MONOCHROME1", "MONOCHROME2")
+    ]
+    scores = [answer.score for answer in answers if isinstance(answer, Prediction)]
+    assert len(scores) == 2
+    assert scores[0] == pytest.approx(scores[1], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("reason", "changed"),
+    [
+        (Reason.MODALITY, {"Modality": "CT"}),
+        (Reason.LATERAL_VIEW, {"view": "LL"}),
+        (Reason.BODY_PART, {"BodyPartExamined": "HIP"}),
+        (Reason.AGE, {"PatientAge": "004Y"}),
+        (Reason.TOO_SMALL, {"rows": 100}),
+        (Reason.BLANK, {"PixelData": np.full((320, 280), 77, "<u2").tobytes()}),
+        (Reason.UNDECODABLE_PIXELS, {"PixelData": b"\1\2" * 500}),
+        (Reason.NO_PIXELS, {"without": ["PixelData"]}),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_analysed_ends_with_its_reason(
+    reason: Reason, changed: dict[str, Any], careful: ChestReader, tmp_path: Path
+) -> None:
+    assert careful.read(write(chest_film(**changed), tmp_path / "film.dcm")) == NotAnalysable(reason)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no DICOM at all" * 50, b"\0" * 128 + b"DICM", b"\0" * 128 + b"DICM\2\0\1"]
+)
+def test_a_file_that_is_no_dicom_is_unreadable(content: bytes, careful: ChestReader, tmp_path: Path) -> None:
+    path = tmp_path / "film.dcm"
+    path.write_bytes(content)
+    answer = careful.read(path)
+    assert isinstance(answer, NotAnalysable)
+    assert answer.reason in (Reason.UNREADABLE_FILE, Reason.MODALITY)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.5, 0.99])
+def test_a_file_that_was_cut_off_is_never_read_as_a_film(
+    share: float, careful: ChestReader, tmp_path: Path
+) -> None:
+    path = write(chest_film(), tmp_path / "film.dcm")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    assert isinstance(careful.read(path), NotAnalysable)
+
+
+def test_a_missing_file_is_the_machines_fault_and_worth_a_retry(careful: ChestReader, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        careful.read(tmp_path / "gone.dcm")
+
+
+def test_out_of_memory_is_worth_a_retry(
+    careful: ChestReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("inference.reader.dcmread", exhausted)
+    with pytest.raises(MemoryError):
+        careful.read(tmp_path / "film.dcm")
+
+
+def test_no_patient_data_reaches_warnings_logs_or_the_terminal(
+    careful: ChestReader,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    canary = "CANARY-7f3a"
+    film = chest_film(
+        name=Name("ISO_IR 192", canary), PatientBirthDate=canary, PatientAge=canary, StudyDate=canary
+    )
+    path = write(film, tmp_path / "film.dcm")
+    # A character set that nobody knows, and a number that is none: pydicom warns of both, and quotes them.
+    content = path.read_bytes().replace(b"ISO_IR 192", b"CANARY-7f3", 1)
+    path.write_bytes(content.replace(b"DS\x04\x002048", b"DS\x04\x00CANA", 1))
+    with caplog.at_level(logging.DEBUG), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert isinstance(careful.read(path), Prediction)
+    printed = capfd.readouterr()
+    told = [printed.out, printed.err, caplog.text, *(str(warning.message) for warning in caught)]
+    assert not any("CANA" in text for text in told)
+
+
+def test_warnings_of_others_are_heard_again_afterwards(careful: ChestReader, tmp_path: Path) -> None:
+    careful.read(write(chest_film(), tmp_path / "film.dcm"))
+    with pytest.warns(UserWarning, match="heard"):
+        warnings.warn("heard", UserWarning, stacklevel=1)
+    assert not logging.getLogger("pydicom").disabled
+
+
+def real(name: str) -> Path:
+    path = get_testdata_file(name, download=False)
+    if path is None:
+        pytest.skip("pydicom-data is not installed")
+    return Path(str(path))
+
+
+def test_a_real_chest_with_masses_is_flagged_in_every_coding(careful: ChestReader) -> None:
+    answers = [careful.read(real(f"RG1_{coding}.dcm")) for coding in ("UNCR", "UNCI", "J2KR", "J2KI")]
+    scores = [answer.score for answer in answers if isinstance(answer, Prediction) and answer.flagged]
+    assert len(scores) == 4
+    assert max(scores) - min(scores) < 0.01
+
+
+def test_a_real_leg_is_not_analysable(careful: ChestReader) -> None:
+    assert careful.read(real("RG3_UNCR.dcm")) == NotAnalysable(Reason.BODY_PART)
+
+
+def test_headers_are_not_changed_by_reading(careful: ChestReader, tmp_path: Path) -> None:
+    path = write(chest_film(), tmp_path / "film.dcm")
+    before = path.read_bytes()
+    careful.read(path)
+    assert path.read_bytes() == before
+    assert dcmread(path).PatientID == "MRN-000123"
