@@ -1,6 +1,7 @@
 """The loop that fits a network to films: balanced draws, a cosine schedule, and the best epoch kept."""
 
 import copy
+import hashlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -90,7 +91,9 @@ def fit(
     )
     averaged = copy.deepcopy(network)
     networks = {"network": network, "averaged": averaged}
-    progress, best = load_checkpoint(checkpoint, asdict(plan), networks, optimizer)
+    films = hashlib.sha256(training.pictures.numpy()).hexdigest()
+    identity = asdict(plan) | {"films": films}
+    progress, best = load_checkpoint(checkpoint, identity, networks, optimizer)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # twice as fast on a CPU
     steps = plan.films_per_epoch // plan.batch
     while progress.epochs < plan.epochs and progress.epochs - progress.best_epoch < plan.patience:
@@ -108,7 +111,7 @@ def fit(
         if areas["auc"] > progress.best_auc:
             progress.best_auc, progress.best_epoch = areas["auc"], progress.epochs
             best = {name: value.clone() for name, value in averaged.state_dict().items()}
-        save_checkpoint(checkpoint, asdict(plan), progress, networks, best, optimizer)
+        save_checkpoint(checkpoint, identity, progress, networks, best, optimizer)
         line = ", ".join(f"{name} {value:.4f}" for name, value in progress.history[-1].items())
         report(
             progress.epochs * steps, plan.epochs * steps, f"epoch {progress.epochs} of {plan.epochs}: {line}"

@@ -1,0 +1,254 @@
+"""A hospital trains on its own films with one command, gets a bundle that the node runs, and figures to trust."""
+
+import argparse
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from inference.card import WEIGHTS_NAME, load_card
+from inference.classifier import Classifier
+from inference.errors import DataUnusable, ModelDamaged
+from inference.radiograph import Radiograph
+from inference.training import evaluate as evaluate_command
+from inference.training import train as train_command
+from inference.training.data import load_film, read_manifest
+from inference.training.evaluate import evaluate
+from inference.training.train import train
+from tests.builders import chest_film, write
+
+COLUMNS = ["file", "label", "patient", "source", "split", "findings", "view", "sex"]
+
+
+def make_films(folder: Path, patients: int = 24) -> Path:
+    """Two small films a patient: white for pneumonia, dark for normal, with noise; every sixth patient is for test."""
+    folder.mkdir()
+    random = np.random.default_rng(3)
+    rows = []
+    for patient in range(patients):
+        ill = patient % 2 == 0
+        for number in range(2):
+            picture = random.normal(110, 20, (64, 64))
+            picture[8:56, 8:56] += 90 * ill
+            name = f"{patient}-{number}.png"
+            Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8)).save(folder / name)
+            row = {"file": name, "label": "pneumonia" if ill else "normal", "patient": f"p{patient}"}
+            rows.append(
+                row | {"source": "site", "split": "test" if patient % 6 < 2 else "train", "sex": "FM"[number]}
+            )
+    write_manifest(folder, rows)
+    return folder
+
+
+def write_manifest(folder: Path, rows: list[dict[str, str]]) -> None:
+    with (folder / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, COLUMNS)
+        table.writeheader()
+        table.writerows(rows)
+
+
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    with (folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def quick(data: Path, out: Path, **settings: Any) -> Any:
+    return train(data, out, **({"epochs": 2, "films_per_epoch": 64, "input_size": 32} | settings))
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_films(tmp_path_factory.mktemp("training") / "films")
+
+
+@pytest.fixture(scope="module")
+def bundle(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("training") / "bundle"
+    quick(films, out)
+    return out
+
+
+def test_a_trained_bundle_runs_in_the_node(bundle: Path) -> None:
+    classifier = Classifier(bundle)
+    found = classifier.classify(Radiograph(np.random.default_rng(1).random((200, 180), np.float32)))
+    assert 0 <= found.score <= 1
+    assert {path.name for path in bundle.iterdir()} == {
+        "card.json",
+        WEIGHTS_NAME,
+        "curves.png",
+        "confusion.png",
+    }
+
+
+def test_the_card_tells_how_it_was_made_and_nothing_of_the_machine(films: Path, bundle: Path) -> None:
+    card = load_card(bundle)
+    assert card.training["plan"]["seed"] == 1
+    assert sum(card.training["films"].values()) == 32
+    assert "site test" in card.figures["groups"]
+    assert str(films.parent) not in (bundle / "card.json").read_text()
+
+
+def test_the_figures_in_the_card_are_those_of_evaluate(films: Path, bundle: Path) -> None:
+    assert evaluate(bundle, films) == load_card(bundle).figures
+
+
+@pytest.fixture
+def interrupted(films: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A bundle whose training was stopped after its first epoch was saved."""
+    from inference.training import fitting
+
+    real = fitting.save_checkpoint
+
+    def save_and_stop(*arguments: Any) -> None:
+        real(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(fitting, "save_checkpoint", save_and_stop)
+        quick(films, tmp_path / "interrupted")
+    return tmp_path / "interrupted"
+
+
+def test_an_interrupted_training_ends_as_it_would_have(
+    films: Path, interrupted: Path, tmp_path: Path
+) -> None:
+    # On as many threads, because sums are not the same on more: measuring a bundle has left this process with one.
+    assert quick(films, interrupted).sha256 == quick(films, tmp_path / "whole").sha256
+
+
+def test_another_seed_is_another_training(films: Path, bundle: Path, tmp_path: Path) -> None:
+    assert quick(films, tmp_path / "out", seed=2).sha256 != load_card(bundle).sha256
+
+
+def test_a_checkpoint_of_another_training_is_not_mixed_in(films: Path, interrupted: Path) -> None:
+    with pytest.raises(DataUnusable, match="another training"):
+        quick(films, interrupted, seed=2)
+
+
+def test_initial_weights_are_where_training_begins(films: Path, bundle: Path, tmp_path: Path) -> None:
+    quick(films, tmp_path / "out", initial_weights=bundle / WEIGHTS_NAME)
+    from safetensors.numpy import load_file
+
+    before, after = load_file(bundle / WEIGHTS_NAME), load_file(tmp_path / "out" / WEIGHTS_NAME)
+    np.testing.assert_array_equal(before["conv_stem.weight"], after["conv_stem.weight"])
+    assert not np.array_equal(before["conv_head.weight"], after["conv_head.weight"])
+
+
+def test_initial_weights_of_something_else_are_refused(films: Path, tmp_path: Path) -> None:
+    (tmp_path / "weights.safetensors").write_bytes(b"not weights")
+    with pytest.raises(ModelDamaged):
+        quick(films, tmp_path / "out", initial_weights=tmp_path / "weights.safetensors")
+
+
+# --- the manifest ----------------------------------------------------------------------------------------------------
+
+
+def test_all_films_of_a_patient_are_on_one_side(films: Path) -> None:
+    sides: dict[str, set[tuple[bool, bool]]] = {}
+    for film in read_manifest(films):
+        sides.setdefault(film.patient, set()).add((film.test, film.validation))
+    assert len(sides) == 24
+    assert all(len(side) == 1 for side in sides.values())
+    assert len({next(iter(side)) for side in sides.values()}) == 3
+
+
+def test_a_test_film_is_never_for_training_even_as_a_duplicate(tmp_path: Path) -> None:
+    folder = make_films(tmp_path / "films")
+    rows = rows_of(folder)
+    tested = next(row for row in rows if row["split"] == "test")
+    learnt = next(row for row in rows if row["split"] == "train")
+    (folder / learnt["file"]).write_bytes((folder / tested["file"]).read_bytes())
+    films = {film.path.name: film for film in read_manifest(folder)}
+    assert films[learnt["file"]].duplicate
+    assert not films[tested["file"]].duplicate
+    assert films[tested["file"]].test
+    assert not films[tested["file"]].validation
+
+
+@pytest.mark.parametrize(
+    ("label", "findings", "positive"),
+    [
+        ("pneumonia", "", True),
+        ("normal", "No Finding", False),
+        ("other", "Hernia", None),
+        ("other", "Effusion|Consolidation", True),
+        ("other", "Infiltration", True),
+    ],
+)
+def test_opacities_are_positive_and_other_findings_teach_nothing(
+    label: str, findings: str, positive: bool | None, tmp_path: Path
+) -> None:
+    folder = make_films(tmp_path / "films", patients=1)
+    rows = rows_of(folder)[:1]
+    write_manifest(folder, [row | {"label": label, "findings": findings} for row in rows])
+    assert read_manifest(folder)[0].positive is positive
+
+
+@pytest.mark.parametrize("change", [{"label": "ill"}, {"file": "gone.png"}])
+def test_a_line_that_makes_no_sense_is_named(change: dict[str, str], tmp_path: Path) -> None:
+    folder = make_films(tmp_path / "films", patients=2)
+    write_manifest(folder, [row | change for row in rows_of(folder)])
+    with pytest.raises(DataUnusable, match=change.get("file", "0-0.png")):
+        read_manifest(folder)
+
+
+def test_a_missing_manifest_or_column_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataUnusable, match=r"manifest\.csv"):
+        read_manifest(tmp_path)
+    (tmp_path / "manifest.csv").write_text("file,label\n")
+    with pytest.raises(DataUnusable, match="patient"):
+        read_manifest(tmp_path)
+
+
+def test_films_without_healthy_patients_cannot_be_trained_on(tmp_path: Path) -> None:
+    folder = make_films(tmp_path / "films")
+    write_manifest(folder, [row for row in rows_of(folder) if row["label"] == "pneumonia"])
+    with pytest.raises(DataUnusable, match="normal"):
+        quick(folder, tmp_path / "out")
+
+
+def test_a_dicom_film_is_learnt_from_as_the_node_sees_it(tmp_path: Path) -> None:
+    from inference.preprocessing import network_input
+
+    film = write(chest_film(photometric="MONOCHROME1"), tmp_path / "film.dcm")
+    pixels = load_film(film).pixels
+    Image.fromarray(np.rint(pixels * 255).astype(np.uint8)).save(tmp_path / "film.png")
+    np.testing.assert_allclose(
+        network_input(load_film(tmp_path / "film.png").pixels, 224), network_input(pixels, 224), atol=0.01
+    )
+
+
+def test_a_damaged_picture_is_named(tmp_path: Path) -> None:
+    (tmp_path / "film.png").write_bytes(b"no picture")
+    with pytest.raises(DataUnusable, match=r"film\.png"):
+        load_film(tmp_path / "film.png")
+
+
+# --- the commands ----------------------------------------------------------------------------------------------------
+
+
+def command(module: Any, *words: str) -> int:
+    parser = argparse.ArgumentParser()
+    module.add_arguments(parser)
+    status = module.run(parser.parse_args(words))
+    assert isinstance(status, int)
+    return status
+
+
+def test_evaluate_prints_a_table_or_json(
+    films: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(evaluate_command, str(bundle), str(films), "--json") == 0
+    assert json.loads(capsys.readouterr().out) == load_card(bundle).figures
+    assert command(evaluate_command, str(bundle), str(films)) == 0
+    assert "site test" in capsys.readouterr().out
+
+
+def test_a_fault_is_one_line_and_status_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(train_command, str(tmp_path), "--out", str(tmp_path / "out")) == 1
+    assert command(evaluate_command, str(tmp_path), str(tmp_path)) == 1
+    assert "Traceback" not in capsys.readouterr().err
