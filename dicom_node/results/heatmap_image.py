@@ -12,7 +12,7 @@ from dicom_node.results.encoding import quiet
 from dicom_node.results.equipment import MANUFACTURER, software_versions
 from dicom_node.results.frame import begin_result
 from dicom_node.results.heatmap_picture import draw_heatmap
-from dicom_node.results.source import copy_elements, orientation_of, reference_to, text_of
+from dicom_node.results.source import add_empty, copy_elements, orientation_of, reference_to, text_of
 from dicom_node.results.study import StudyReading
 from dicom_node.results.wording import BURNED_IN_DISCLAIMER, DISCLAIMER, plain_text
 from inference.radiograph import Radiograph
@@ -75,14 +75,16 @@ def _describe_image(image: Dataset, header: Dataset) -> None:
     image.RecognizableVisualFeatures = "NO"
     image.ImageComments = f"{BURNED_IN_DISCLAIMER}. {DISCLAIMER}"
     image.DerivationDescription = "Class activation map of a pneumonia classifier over the radiograph"
-    image.PatientOrientation = None
     if orientation_of(header) is not None:
         copy_elements(header, image, ["PatientOrientation"])
+    add_empty(image, ["PatientOrientation"])
     if text_of(header, "LossyImageCompression") in ("00", "01"):
         copy_elements(header, image, ["LossyImageCompression"])
         if text_of(header, "LossyImageCompression") == "01":
             copy_elements(header, image, ["LossyImageCompressionRatio", "LossyImageCompressionMethod"])
-    copy_elements(header, image, ["BodyPartExamined", "RequestAttributesSequence"])
+    # A film that got an answer is of a chest, whatever its header calls it; and a chest needs no Laterality.
+    image.BodyPartExamined = "CHEST"
+    copy_elements(header, image, ["RequestAttributesSequence"])
     reference = reference_to(header)
     if reference is not None:
         source = Dataset()

@@ -57,9 +57,7 @@ class ImageReference:
 def copy_patient_and_study(header: Dataset, result: Dataset) -> None:
     """Copy the Patient, Clinical Trial and Study modules (PS3.3 C.7.1.1, C.7.1.3, C.7.2.1 to C.7.2.3)."""
     copy_elements(header, result, ("SpecificCharacterSet", *PATIENT_AND_STUDY))
-    for keyword in EMPTY_WHERE_UNKNOWN:
-        if keyword not in result:
-            setattr(result, keyword, None)
+    add_empty(result, EMPTY_WHERE_UNKNOWN)
 
 
 def copy_elements(header: Dataset, result: Dataset, keywords: Iterable[str]) -> None:
@@ -72,6 +70,15 @@ def copy_elements(header: Dataset, result: Dataset, keywords: Iterable[str]) -> 
             if element is not None:
                 result[tag] = element
     _keep_bytes(result, encoding)
+
+
+def add_empty(result: Dataset, keywords: Iterable[str]) -> None:
+    """Write type 2 attributes, which are there even where nobody knows their value, if they are not there yet."""
+    for keyword in keywords:
+        if keyword not in result:
+            tag = tag_for_keyword(keyword) or 0
+            vr = dictionary_VR(tag)
+            result.add_new(tag, vr, [] if vr == VR.SQ else "")
 
 
 def new_item(header: Dataset) -> Dataset:

@@ -13,7 +13,14 @@ from dicom_node.results.encoding import quiet
 from dicom_node.results.equipment import author
 from dicom_node.results.frame import begin_result, study_uid
 from dicom_node.results.report_content import report_content
-from dicom_node.results.source import ImageReference, copy_elements, items_of, new_item, reference_to
+from dicom_node.results.source import (
+    ImageReference,
+    add_empty,
+    copy_elements,
+    items_of,
+    new_item,
+    reference_to,
+)
 from dicom_node.results.study import Predecessor, StudyReading
 from dicom_node.results.uids import derived_uid
 
@@ -101,17 +108,18 @@ def _requests(study: StudyReading) -> Iterator[Dataset]:
         )
         request.StudyInstanceUID = study_uid(study)
         copy_elements(header, request, ["ReferencedStudySequence"])
-        for keyword in (
-            "ReferencedStudySequence",
-            "AccessionNumber",
-            "PlacerOrderNumberImagingServiceRequest",
-            "FillerOrderNumberImagingServiceRequest",
-            "RequestedProcedureID",
-            "RequestedProcedureDescription",
-            "RequestedProcedureCodeSequence",
-        ):
-            if keyword not in request:
-                setattr(request, keyword, None)
+        add_empty(
+            request,
+            (
+                "ReferencedStudySequence",
+                "AccessionNumber",
+                "PlacerOrderNumberImagingServiceRequest",
+                "FillerOrderNumberImagingServiceRequest",
+                "RequestedProcedureID",
+                "RequestedProcedureDescription",
+                "RequestedProcedureCodeSequence",
+            ),
+        )
         yield request
 
 

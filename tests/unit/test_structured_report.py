@@ -1,0 +1,467 @@
+"""What a radiologist, a worklist and an archive may rely on in the report."""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from io import BytesIO
+
+import pytest
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.sr._concepts_dict import concepts
+from pydicom.sr.coding import Code
+from pydicom.uid import UID, Comprehensive3DSRStorage, ComprehensiveSRStorage
+
+from dicom_node.results import as_comprehensive_sr, codes, encode
+from dicom_node.results.heatmap_image import build_heatmap
+from dicom_node.results.readable import readable_text
+from dicom_node.results.source import text_of
+from dicom_node.results.structured_report import build_structured_report
+from dicom_node.results.study import Film, Predecessor, StudyReading
+from inference.prediction import NotAnalysable, Reason, Region
+from tests.builders import NAMES
+from tests.readings import (
+    CARD,
+    LATERAL,
+    PREDECESSOR,
+    REPORTED_AT,
+    RIGHT_LOWER,
+    film,
+    flagged,
+    radiograph,
+    reading,
+    unflagged,
+)
+
+
+def report_on(*films: Film, revision: int = 1) -> Dataset:
+    return build_structured_report(reading(*films, revision=revision), heatmap=None)
+
+
+def items(parent: Dataset) -> Iterator[Dataset]:
+    """All content items below one, the nearest first."""
+    for item in parent.get("ContentSequence", []):
+        yield item
+        yield from items(item)
+
+
+def named(parent: Dataset, code: Code) -> list[Dataset]:
+    return [
+        item
+        for item in items(parent)
+        if "ConceptNameCodeSequence" in item and item.ConceptNameCodeSequence[0].CodeValue == code.value
+    ]
+
+
+def groups(report: Dataset) -> list[Dataset]:
+    return named(report, Code("125007", "DCM", "Measurement Group"))
+
+
+def answers(parent: Dataset, code: Code) -> list[str]:
+    """The coded values of all items of a name."""
+    return [
+        item.ConceptCodeSequence[0].CodeMeaning for item in named(parent, code) if item.ValueType == "CODE"
+    ]
+
+
+def texts(parent: Dataset, code: Code) -> list[str]:
+    return [item.TextValue for item in named(parent, code)]
+
+
+def evaluations(report: Dataset) -> Dataset:
+    (container,) = named(report, codes.QUALITATIVE_EVALUATIONS)
+    return container
+
+
+def coordinates(group: Dataset) -> list[tuple[float, ...]]:
+    return [tuple(item.GraphicData) for item in items(group) if item.ValueType == "SCOORD"]
+
+
+def images_pointed_at(parent: Dataset) -> set[str]:
+    return {
+        item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID
+        for item in items(parent)
+        if item.ValueType == "IMAGE"
+    }
+
+
+def evidence(report: Dataset) -> list[str]:
+    return [
+        image.ReferencedSOPInstanceUID
+        for keyword in ("CurrentRequestedProcedureEvidenceSequence", "PertinentOtherEvidenceSequence")
+        for study in report.get(keyword, [])
+        for series in study.ReferencedSeriesSequence
+        for image in series.ReferencedSOPSequence
+    ]
+
+
+def uids_of(report: Dataset) -> list[str]:
+    return [str(element.value) for element in report.iterall() if element.VR == "UI"]
+
+
+class TestLikely:
+    def test_pneumonia_is_found_present_and_urgent(self) -> None:
+        report = report_on(film(flagged()))
+        (group,) = groups(report)
+        assert answers(group, codes.PNEUMONIA) == ["Present"]
+        assert answers(group, Code("121071", "DCM", "Finding")) == ["Pneumonia"]
+        assert answers(evaluations(report), codes.PNEUMONIA) == ["Present"]
+        assert answers(evaluations(report), codes.FINDINGS_SUMMARY) == [
+            "All algorithms succeeded; with findings"
+        ]
+        assert answers(evaluations(report), codes.PRIORITY) == ["Urgent"]
+
+    def test_the_certainty_is_the_score_in_percent(self) -> None:
+        (group,) = groups(report_on(film(flagged(0.8734))))
+        (number,) = named(group, codes.CERTAINTY)
+        assert number.MeasuredValueSequence[0].NumericValue == pytest.approx(87.3)
+        assert number.MeasuredValueSequence[0].MeasurementUnitsCodeSequence[0].CodeValue == "%"
+
+    def test_every_region_of_every_flagged_film_is_a_group_of_its_own(self) -> None:
+        upper = Region(left=160, top=60, right=220, bottom=120)
+        first, second = film(flagged(0.9, RIGHT_LOWER, upper), "1"), film(flagged(0.6, upper), "2")
+        found = groups(report_on(first, second, film(unflagged(), "3")))
+        assert sorted(coordinates(group)[0] for group in found) == sorted(
+            [
+                (40, 180, 120, 180, 120, 260, 40, 260, 40, 180),
+                (160, 60, 220, 60, 220, 120, 160, 120, 160, 60),
+                (160, 60, 220, 60, 220, 120, 160, 120, 160, 60),
+            ]
+        )
+        films = {text_of(one.header, "SOPInstanceUID") for one in (first, second)}
+        assert set.union(*(images_pointed_at(group) for group in found)) == films
+
+    def test_a_flagged_film_without_regions_is_marked_as_a_whole(self) -> None:
+        prediction = flagged()
+        whole = type(prediction)(prediction.score, prediction.threshold, prediction.attention, ())
+        (group,) = groups(report_on(film(whole)))
+        assert coordinates(group) == [(0, 0, 280, 0, 280, 320, 0, 320, 0, 0)]
+
+    @pytest.mark.parametrize(
+        ("orientation", "region", "side"),
+        [
+            (["L", "F"], Region(20, 100, 100, 200), ["Right"]),
+            (["L", "F"], Region(180, 100, 260, 200), ["Left"]),
+            (["R", "F"], Region(20, 100, 100, 200), ["Left"]),
+            (["R", "F"], Region(180, 100, 260, 200), ["Right"]),
+            (["L", "F"], Region(60, 100, 220, 200), ["Bilateral"]),
+            (["L", "F"], Region(20, 100, 150, 200), ["Right"]),
+            (["A", "F"], Region(20, 100, 100, 200), []),
+            ("", Region(20, 100, 100, 200), []),
+        ],
+    )
+    def test_the_side_is_the_patients_and_unsaid_where_unknown(self, orientation, region, side) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+        (group,) = groups(report_on(film(flagged(0.9, region), PatientOrientation=orientation)))
+        assert answers(group, Code("272741003", "SCT", "Laterality")) == side
+
+    def test_the_group_points_to_the_heatmap_of_its_film_and_of_no_other(self) -> None:
+        study = reading(film(flagged(0.6), "1"), film(flagged(0.9), "2"))
+        heatmap = build_heatmap(study, radiograph(60, 50), "source")
+        report = build_structured_report(study, heatmap)
+        explained = [group for group in groups(report) if named(group, codes.VISUAL_EXPLANATION)]
+        assert [answers(group, codes.PNEUMONIA) for group in explained] == [["Present"]]
+        (certainty,) = named(explained[0], codes.CERTAINTY)
+        assert certainty.MeasuredValueSequence[0].NumericValue == 90
+        assert heatmap.SOPInstanceUID in images_pointed_at(explained[0])
+        assert heatmap.SOPInstanceUID in evidence(report)
+
+
+class TestUnlikely:
+    def test_pneumonia_is_absent_and_never_a_finding(self) -> None:
+        report = report_on(film(unflagged(), "1"), film(unflagged(0.3), "2"))
+        assert answers(report, codes.PNEUMONIA) == ["Absent"] * 3
+        assert answers(report, Code("121071", "DCM", "Finding")) == []
+        assert answers(report, codes.PRIORITY) == []
+        assert answers(report, codes.FINDINGS_SUMMARY) == ["All algorithms succeeded; without findings"]
+
+    def test_it_does_not_claim_to_exclude_disease(self) -> None:
+        (summary,) = texts(report_on(film(unflagged())), codes.SUMMARY)
+        assert "Does not exclude disease." in summary
+
+    def test_its_certainty_is_of_the_whole_image(self) -> None:
+        (group,) = groups(report_on(film(unflagged(0.0))))
+        (number,) = named(group, codes.CERTAINTY)
+        assert number.MeasuredValueSequence[0].NumericValue == 0
+        assert coordinates(number) == [(0, 0, 280, 0, 280, 320, 0, 320, 0, 0)]
+
+
+class TestNotAnalysable:
+    def test_pneumonia_is_undetermined_without_a_number(self) -> None:
+        report = report_on(film(LATERAL, view="LL"))
+        assert answers(report, codes.PNEUMONIA) == ["Undetermined"] * 2
+        assert named(report, codes.CERTAINTY) == []
+        assert set(answers(report, codes.FINDINGS_SUMMARY)) == {"No algorithms succeeded; without findings"}
+
+    @pytest.mark.parametrize("reason", Reason)
+    def test_every_reason_is_said_in_words(self, reason: Reason) -> None:
+        report = report_on(film(NotAnalysable(reason)))
+        (group,) = groups(report)
+        assert texts(group, codes.COMMENT) == [f"1 image not analysed: {reason.sentence}."]
+        assert reason.sentence in texts(report, codes.SUMMARY)[0]
+
+    def test_a_missing_picture_is_also_coded(self) -> None:
+        assert answers(report_on(film(NotAnalysable(Reason.BLANK))), codes.IMAGE_QUALITY) == ["No image"]
+        assert answers(report_on(film(LATERAL)), codes.IMAGE_QUALITY) == []
+
+    def test_a_failed_analysis_waits_for_a_person_and_says_so(self) -> None:
+        report = report_on(film(None))
+        assert answers(evaluations(report), codes.PNEUMONIA) == ["Undetermined"]
+        assert "analysis failed; waits for a person" in texts(report, codes.SUMMARY)[0]
+
+    def test_a_thousand_slices_sent_here_by_mistake_are_one_statement(self) -> None:
+        slices = [film(NotAnalysable(Reason.MODALITY), "0")]
+        for number in range(1, 1000):
+            header = Dataset()
+            header.update(slices[0].header)
+            header.SOPInstanceUID = f"1.2.3.{number}"
+            slices.append(Film(header, NotAnalysable(Reason.MODALITY)))
+        report = report_on(*slices, film(LATERAL, "lateral"))
+        assert len(groups(report)) == 2
+        assert f"1000 images not analysed: {Reason.MODALITY.sentence}." in texts(report, codes.COMMENT)
+        assert len(evidence(report)) == 1001
+
+    @pytest.mark.parametrize("outcome", [LATERAL, None, unflagged(), flagged()], ids=str)
+    def test_an_image_without_a_size_is_reported_without_a_group(self, outcome) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+        report = report_on(film(outcome, without=["Rows", "Columns"]))
+        assert groups(report) == []
+        assert len(texts(report, codes.SUMMARY)) == 1
+        assert texts(report, Code("111001", "DCM", "Algorithm Name")) == [CARD.name]
+
+
+def test_the_images_without_a_group_are_in_the_summary() -> None:
+    report = report_on(
+        film(flagged(0.9), "1"),
+        film(unflagged(), "2"),
+        film(LATERAL, "3"),
+        film(LATERAL, "4"),
+        film(None, "5"),
+    )
+    assert (
+        texts(report, codes.SUMMARY)
+        == [
+            "AI: pneumonia likely (score 90.0%, threshold 40.0%). 2 images analysed, 1 flagged."
+            " 1 image not analysed: analysis failed; waits for a person."
+            " 2 images not analysed: lateral view; only frontal views (PA, AP) are analysed."
+        ]
+        or "2 images not analysed" in texts(report, codes.SUMMARY)[0]
+    )
+    assert answers(report, codes.FINDINGS_SUMMARY) == ["Not all algorithms succeeded; with findings"]
+
+
+STUDIES = {
+    "likely": (film(flagged(), "1"), film(unflagged(), "2"), film(LATERAL, "3", view="LL")),
+    "unlikely": (film(unflagged(), "1"), film(LATERAL, "2", view="LL")),
+    "not analysable": (film(LATERAL, "1", view="LL"), film(None, "2")),
+}
+
+
+@pytest.mark.parametrize("films", STUDIES.values(), ids=STUDIES)
+class TestEveryReport:
+    def test_every_group_points_to_a_region_of_an_image(self, films: tuple[Film, ...]) -> None:
+        found = groups(report_on(*films))
+        assert found
+        assert all(coordinates(group) for group in found)
+
+    def test_every_image_that_was_looked_at_is_evidence_and_nothing_else_is(
+        self, films: tuple[Film, ...]
+    ) -> None:
+        looked_at = sorted(text_of(one.header, "SOPInstanceUID") for one in films)
+        report = report_on(*films)
+        assert sorted(evidence(report)) == looked_at
+        assert images_pointed_at(report) <= set(looked_at)
+
+    def test_it_is_a_preliminary_word_of_a_device(self, films: tuple[Film, ...]) -> None:
+        report = report_on(*films)
+        assert (report.CompletionFlag, report.VerificationFlag) == ("COMPLETE", "UNVERIFIED")
+        assert report.PreliminaryFlag == "PRELIMINARY"
+        assert [author.ObserverType for author in report.AuthorObserverSequence] == ["DEV"]
+        assert "not for primary diagnosis" in " ".join(texts(evaluations(report), codes.COMMENT))
+
+    def test_viewers_print_values_with_their_names(self, films: tuple[Film, ...]) -> None:
+        containers = [item for item in items(report_on(*films)) if item.ValueType == "CONTAINER"]
+        assert {item.ContinuityOfContent for item in containers} == {"SEPARATE"}
+
+    def test_written_and_read_back_it_is_the_same(self, films: tuple[Film, ...]) -> None:
+        report = report_on(*films)
+        assert dcmread(BytesIO(encode(report))) == report
+
+    def test_built_again_it_is_the_same_object(self, films: tuple[Film, ...]) -> None:
+        assert encode(report_on(*films)) == encode(report_on(*films))
+
+    def test_its_uids_are_valid(self, films: tuple[Film, ...]) -> None:
+        assert [uid for uid in uids_of(report_on(*films)) if not UID(uid).is_valid or len(uid) > 64] == []
+
+    def test_all_its_own_words_are_ascii(self, films: tuple[Film, ...]) -> None:
+        assert all(item.TextValue.isascii() for item in items(report_on(*films)) if item.ValueType == "TEXT")
+
+
+@pytest.mark.parametrize(
+    ("films", "shown"),
+    [
+        (STUDIES["likely"], "PNEUMONIA LIKELY"),
+        (STUDIES["unlikely"], "Pneumonia unlikely"),
+        (STUDIES["not analysable"], "Not analysable"),
+    ],
+)
+def test_a_worklist_shows_the_answer_in_the_first_letters_of_the_series(
+    films: tuple[Film, ...], shown: str
+) -> None:
+    description = report_on(*films).SeriesDescription
+    assert description.startswith(shown)
+    assert len(shown) <= 18
+    assert len(description) <= 64
+
+
+class TestRevised:
+    def test_it_is_another_object_that_names_the_one_it_replaces(self) -> None:
+        first, second = report_on(film(flagged())), report_on(film(flagged()), revision=2)
+        assert first.SOPInstanceUID != second.SOPInstanceUID
+        assert first.SeriesInstanceUID != second.SeriesInstanceUID
+        (study,) = second.PredecessorDocumentsSequence
+        (series,) = study.ReferencedSeriesSequence
+        (document,) = series.ReferencedSOPSequence
+        assert study.StudyInstanceUID == second.StudyInstanceUID
+        assert series.SeriesInstanceUID == PREDECESSOR.series_instance_uid
+        assert document.ReferencedSOPInstanceUID == PREDECESSOR.sop_instance_uid
+        assert document.ReferencedSOPClassUID == PREDECESSOR.sop_class_uid
+        assert "PredecessorDocumentsSequence" not in first
+
+    def test_its_summary_says_so(self) -> None:
+        (summary,) = texts(report_on(film(flagged()), revision=2), codes.SUMMARY)
+        assert summary.endswith("Revision 2, replaces the earlier report.")
+
+    @pytest.mark.parametrize(("revision", "predecessor"), [(1, PREDECESSOR), (2, None)])
+    def test_a_revision_without_predecessor_is_refused(
+        self, revision: int, predecessor: Predecessor | None
+    ) -> None:
+        with pytest.raises(ValueError, match="predecessor"):
+            StudyReading((film(flagged()),), CARD, "CXR_NODE", revision, REPORTED_AT, predecessor)
+
+
+class TestReportForOlderPeers:
+    def test_it_has_the_same_content_under_another_class_and_name(self) -> None:
+        report = report_on(film(flagged()))
+        twin = as_comprehensive_sr(report)
+        assert (report.SOPClassUID, twin.SOPClassUID) == (Comprehensive3DSRStorage, ComprehensiveSRStorage)
+        assert report.SOPInstanceUID != twin.SOPInstanceUID
+        for dataset in (report, twin):
+            del dataset["SOPClassUID"], dataset["SOPInstanceUID"]
+        assert report == twin
+
+    def test_made_of_a_stored_file_it_is_the_same_object(self) -> None:
+        report = report_on(film(flagged(), name=NAMES["japanese"]))
+        stored = dcmread(BytesIO(encode(report)))
+        assert encode(as_comprehensive_sr(stored)) == encode(as_comprehensive_sr(report))
+        assert as_comprehensive_sr(stored).file_meta.MediaStorageSOPClassUID == ComprehensiveSRStorage
+
+    def test_its_predecessor_is_the_one_that_the_same_peer_was_sent(self) -> None:
+        first = report_on(film(flagged()))
+        named_before = Predecessor(first.SOPClassUID, first.SOPInstanceUID, first.SeriesInstanceUID)
+        study = StudyReading((film(flagged()),), CARD, "CXR_NODE", 2, REPORTED_AT, named_before)
+        twin = as_comprehensive_sr(build_structured_report(study, heatmap=None))
+        document = twin.PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0].ReferencedSOPSequence[0]
+        assert document.ReferencedSOPClassUID == ComprehensiveSRStorage
+        assert document.ReferencedSOPInstanceUID == as_comprehensive_sr(first).SOPInstanceUID
+
+
+class TestNamesOfThings:
+    def test_the_uids_depend_on_images_model_and_revision_alone(self) -> None:
+        uid = report_on(film(flagged())).SOPInstanceUID
+        assert report_on(film(unflagged())).SOPInstanceUID == uid
+        assert report_on(film(flagged(), "2")).SOPInstanceUID != uid
+        retrained = type(CARD)(
+            **{**{name: getattr(CARD, name) for name in CARD.__slots__}, "sha256": "0" * 64}
+        )
+        other = build_structured_report(reading(film(flagged()), card=retrained), heatmap=None)
+        assert other.SOPInstanceUID != uid
+        assert other.DeviceUID != report_on(film(flagged())).DeviceUID
+
+    def test_the_model_and_its_version_are_in_the_report(self) -> None:
+        report = report_on(film(flagged()))
+        assert report.ManufacturerModelName == CARD.name
+        assert report.SoftwareVersions[1] == "1.2.0+3f2a9c0e3f2a"
+        (contribution,) = report.ContributingEquipmentSequence
+        assert contribution.DeviceUID == report.DeviceUID
+        assert texts(report, Code("111003", "DCM", "Algorithm Version")) == [CARD.version]
+        assert f"weights SHA-256 {CARD.sha256}" in texts(
+            report, Code("111002", "DCM", "Algorithm Parameters")
+        )
+
+    def test_a_model_with_a_foreign_name_is_written_in_any_character_set(self) -> None:
+        card = type(CARD)(
+            **{**{name: getattr(CARD, name) for name in CARD.__slots__}, "name": "肺炎\\" + "x" * 80}
+        )
+        study = reading(film(flagged(), name=NAMES["cyrillic"]), card=card)
+        model = dcmread(BytesIO(encode(build_structured_report(study, heatmap=None)))).ManufacturerModelName
+        assert model.isascii()
+        assert len(model) == 64
+
+
+class TestTime:
+    def test_every_date_and_time_is_when_the_job_was_first_claimed_on_the_sources_clock(self) -> None:
+        report = report_on(film(flagged(), TimezoneOffsetFromUTC="+0100"))
+        assert report.TimezoneOffsetFromUTC == "+0100"
+        for when in ("Content", "Series", "InstanceCreation"):
+            assert report[f"{when}Date"].value == "20260302"
+            assert report[f"{when}Time"].value == "003005"
+        assert report.ContributingEquipmentSequence[0].ContributionDateTime == "20260302003005+0100"
+        now = datetime.now(UTC).strftime("%Y")
+        assert [
+            e.keyword for e in report.iterall() if e.VR in ("DA", "DT") and str(e.value).startswith(now)
+        ] == [] or (now == "2026")
+
+    def test_a_source_without_a_zone_gets_the_local_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        try:
+            report = report_on(film(flagged(), without=["TimezoneOffsetFromUTC"]))
+        finally:
+            monkeypatch.undo()
+            time.tzset()
+        assert (report.ContentDate, report.ContentTime) == ("20260302", "083005")
+        assert "TimezoneOffsetFromUTC" not in report
+
+    def test_a_time_without_a_zone_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="zone"):
+            StudyReading((film(flagged()),), CARD, "CXR_NODE", 1, datetime(2026, 3, 1), None)
+
+
+def test_the_order_of_the_radiograph_is_in_the_report() -> None:
+    report = report_on(film(flagged()))
+    (request,) = report.ReferencedRequestSequence
+    assert request.RequestedProcedureID == "RP77"
+    assert request.AccessionNumber == "ACC-77"
+    assert request.StudyInstanceUID == report.StudyInstanceUID
+    assert list(report.ReferencedPerformedProcedureStepSequence) == []
+
+
+def test_the_readable_report_says_all_of_it_and_nothing_of_the_patient() -> None:
+    text = readable_text(report_on(film(flagged(), name=NAMES["latin1"])))
+    assert text.startswith("PNEUMONIA LIKELY")
+    assert "Certainty of Finding: 87.3 %" in text
+    assert "Image Region: POLYLINE (40, 180) (120, 180)" in text
+    assert "  Qualitative Evaluations\n    CAD Processing and Findings Summary: All algorithms" in text
+    assert "Müller" not in text
+    assert "MRN-000123" not in text
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        value
+        for value in vars(codes).values()
+        if isinstance(value, Code) and value.scheme_designator != "UMLS"
+    ],
+    ids=lambda code: code.meaning,
+)
+def test_codes_mean_what_the_standard_says(code: Code) -> None:
+    # SNOMED's pneumonia and the languages of RFC 5646 are not among the standard's own tables.
+    if code in (codes.PNEUMONIA, codes.ENGLISH):
+        return
+    meanings = [
+        meaning
+        for entries in concepts[code.scheme_designator].values()
+        for value, (meaning, _) in entries.items()
+        if value == code.value
+    ]
+    assert code.meaning.lower() in [meaning.lower() for meaning in meanings] or code == codes.URGENT
