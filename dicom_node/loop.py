@@ -5,7 +5,6 @@ broad `except`: an error that nobody foresaw is logged, and the loop goes on.
 """
 
 import threading
-import time
 from collections.abc import Callable
 
 import structlog
@@ -18,14 +17,11 @@ _log = structlog.get_logger()
 
 
 class Loop:
-    """Calls `step(now)` again and again; it returns after how many seconds it wants to be called, 0 for at once."""
+    """Calls `step()` again and again; it returns after how many seconds it wants to be called, 0 for at once."""
 
-    def __init__(
-        self, name: str, step: Callable[[float], float], clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, name: str, step: Callable[[], float]) -> None:
         self._name = name
         self._step = step
-        self._clock = clock
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -48,7 +44,7 @@ class Loop:
         while not self._stopping.is_set():
             self._wake.clear()
             try:
-                wait = self._step(self._clock())
+                wait = self._step()
             except Exception as error:  # noqa: BLE001 - the loop's one broad except, see above
                 _log.error(
                     "loop_error", role=self._name, error_type=type(error).__name__, where=where_raised(error)

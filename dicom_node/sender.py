@@ -65,11 +65,19 @@ class Delivered:
 class Sender:
     """Delivers to one destination; a slow or dead one keeps nobody else waiting."""
 
-    def __init__(self, settings: Settings, destination: Destination, folder: DataFolder, owner: str) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        destination: Destination,
+        folder: DataFolder,
+        owner: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._ae_title = settings.node.ae_title
         self._destination = destination
         self._folder = folder
         self._owner = owner
+        self._clock = clock
         self._policy = Policy(
             first_seconds=settings.retry.deliver_first_seconds,
             longest_seconds=settings.retry.deliver_longest_seconds,
@@ -79,12 +87,13 @@ class Sender:
         self._connect_failures = 0
         self._connect_not_before = 0.0
 
-    def step(self, now: float) -> float:
+    def step(self) -> float:
         """Send the delivery that has been due for longest; return after how many seconds to come back.
 
         While the destination cannot be reached only the next attempt to reach it is timed: the deliveries stay
         due, lose no attempts and all go out when it is back.
         """
+        now = self._clock()
         if now < self._connect_not_before:
             return min(POLL_SECONDS, self._connect_not_before - now)
         name = self._destination.name
@@ -122,7 +131,7 @@ class Sender:
         except ObjectMissing:
             self._end(delivery, queue.give_up, "delivery_failed", "object_missing", None)
         else:
-            now = time.time()
+            now = self._clock()
             with self._folder.database.write() as connection:
                 changed = (
                     sent.sop_instance_uid
@@ -175,7 +184,7 @@ class Sender:
         return self._association
 
     def _try_later(self, delivery: Delivery, fault: DeliveryFault, attempts: int) -> float:
-        now = time.time()
+        now = self._clock()
         decision = decide(self._policy, attempts, delivery.queued_at, now, random.random)
         if isinstance(decision, GiveUp):
             self._end(delivery, queue.give_up, "delivery_failed", fault.reason, fault.status)
@@ -204,7 +213,7 @@ class Sender:
     def _end(
         self, delivery: Delivery, transition: Callable[..., Any], event: str, reason: str, status: int | None
     ) -> None:
-        now = time.time()
+        now = self._clock()
         with self._folder.database.write() as connection:
             transition(connection, deliveries, delivery.id, self._owner, now, reason, status=status)
             audit.append(

@@ -41,12 +41,14 @@ class Worker:
         card: ModelCard,
         owner: str,
         reported: Callable[[], None],
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
         self._folder = folder
         self._card = card
         self._owner = owner
         self._reported = reported
+        self._clock = clock
         self._process = AnalysisProcess(settings)
         # a lease outlives the deadline and the start of a fresh child, so that only a dead worker loses it
         self._lease_seconds = settings.model.deadline_seconds + 150.0
@@ -60,12 +62,13 @@ class Worker:
         """End the analysing process."""
         self._process.stop()
 
-    def step(self, now: float) -> float:
+    def step(self) -> float:
         """Do the most urgent job, if one is due; return after how many seconds to come back.
 
         A study that only waits for its report goes before the next image: it is an answer that is nearly ready.
         """
         self._process.ensure_started()
+        now = self._clock()
         with self._folder.database.read() as connection:
             due = queue.next_due(connection, jobs)
         if due is None:
@@ -97,7 +100,7 @@ class Worker:
     def _analyse(self, job: Job, started: float) -> None:
         path = self._folder.objects.path(cast(str, job.object_key))
         outcome = cast(Outcome, self._process.ask("analyse", path, self._settings.model.deadline_seconds))
-        now = time.time()
+        now = self._clock()
         with self._folder.database.write() as connection:
             if isinstance(outcome, NotAnalysable):
                 queue.reject(connection, jobs, job.id, self._owner, now, outcome.reason)
@@ -146,7 +149,7 @@ class Worker:
             )
             for each in made
         ]
-        now = time.time()
+        now = self._clock()
         destinations = [destination.name for destination in self._settings.destinations]
         with self._folder.database.write() as connection:
             ledger.reported(connection, job, self._owner, stored, destinations, now)
@@ -168,7 +171,7 @@ class Worker:
         self._reported()
 
     def _retry(self, job: Job, reason: str, where: tuple[str, ...] | None) -> None:
-        now = time.time()
+        now = self._clock()
         decision = decide(self._policy, job.attempts, job.first_claimed_at, now, random.random)
         with self._folder.database.write() as connection:
             if isinstance(decision, GiveUp):

@@ -144,7 +144,7 @@ deliveries = Table(
     # the last DIMSE status that the destination answered, warnings included
     Column("status", Integer),
     # set where another form of the result was sent, because the destination refused the first one
-    Column("sent_sop_instance_uid", UID, unique=True),
+    Column("sent_sop_instance_uid", UID, index=True),
     *_state_columns(),
     UniqueConstraint("result_id", "destination"),
     Index(None, "state", "destination", "not_before"),

@@ -131,9 +131,9 @@ deliver_longest_seconds = 1.0
         self, *files: Path, calling: str = "PACS", called: str = NODE_AE_TITLE, options: str = ""
     ) -> int:
         """Send files with dcmtk's storescu over one association and return its exit status."""
+        titles = ["-aet", calling, "-aec", called]
         ran = subprocess.run(
-            [tool("storescu"), "-v", "-R", "-aet", calling, "-aec", called, *options.split(), "127.0.0.1", str(self.port)]
-            + [str(file) for file in files],
+            [tool("storescu"), "-v", "-R", *titles, *options.split(), "127.0.0.1", str(self.port), *map(str, files)],
             capture_output=True,
             text=True,
             check=False,

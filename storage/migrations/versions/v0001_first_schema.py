@@ -154,9 +154,11 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["result_id"], ["results.id"], name=op.f("fk_deliveries_result_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_deliveries")),
         sa.UniqueConstraint("result_id", "destination", name=op.f("uq_deliveries_result_id_destination")),
-        sa.UniqueConstraint("sent_sop_instance_uid", name=op.f("uq_deliveries_sent_sop_instance_uid")),
     )
     with op.batch_alter_table("deliveries", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_deliveries_sent_sop_instance_uid"), ["sent_sop_instance_uid"], unique=False
+        )
         batch_op.create_index(
             batch_op.f("ix_deliveries_state_destination_not_before"),
             ["state", "destination", "not_before"],
