@@ -1,0 +1,328 @@
+"""What a radiologist sees in the heatmap, and what a viewer and an archive may rely on in its object."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.uid import SecondaryCaptureImageStorage
+
+from config.settings import ResultsSettings
+from dicom_node.results import build_results, encode
+from dicom_node.results.colours import colour_scale
+from dicom_node.results.heatmap_image import build_heatmap
+from dicom_node.results.heatmap_picture import draw_heatmap
+from dicom_node.results.source import text_of
+from dicom_node.results.study import Film
+from inference.card import ModelCard
+from inference.prediction import Attention, NotAnalysable, Outcome, Prediction, Reason, Region
+from inference.radiograph import Radiograph
+from tests.builders import NAMES
+from tests.readings import CARD, LATERAL, film, flagged, radiograph, reading, unflagged
+
+SIZES = [
+    (512, 420),
+    (512, 512),
+    (620, 512),
+    (3000, 2400),
+    (2500, 3000),
+    (60, 50),
+    (2000, 90),
+    (90, 2500),
+    (1, 1),
+]
+LONG = replace(CARD, name="a-model-named-by-a-committee-" + "x" * 60, version="2026.03.01+build.of.the.day")
+
+
+def picture_of(prediction: Prediction, rows: int = 320, columns: int = 280) -> NDArray[np.uint8]:
+    return draw_heatmap(radiograph(rows, columns).pixels, prediction, CARD)
+
+
+def film_in(picture: NDArray[np.uint8], pixels: NDArray[np.float32]) -> tuple[int, int]:
+    """Where the film's top left pixel is: in the middle, below the rows that are not its first one."""
+    first_row = np.rint(pixels[0] * 255).astype(int)
+    left = (picture.shape[1] - len(first_row)) // 2
+    beside = picture[:, left : left + len(first_row)].astype(int)
+    far_off = np.abs(beside - first_row[:, None]).max(axis=(1, 2))
+    assert far_off.min() <= 1, "the film's first row is nowhere in the picture"
+    return int(far_off.argmin()), left
+
+
+def colourfulness(picture: NDArray[np.uint8]) -> NDArray[np.int_]:
+    """How far each pixel is from grey."""
+    channels = picture.astype(int)
+    spread: NDArray[np.int_] = channels.max(axis=2) - channels.min(axis=2)
+    return spread
+
+
+class TestPicture:
+    def test_the_film_keeps_its_own_pixels_where_the_model_did_not_look(self) -> None:
+        pixels = radiograph().pixels
+        picture = picture_of(flagged())
+        top, left = film_in(picture, pixels)
+        shown = picture[top : top + 320, left : left + 280].astype(int)
+        expected = np.rint(pixels * 255).astype(int)[..., None]
+        left_lung = np.s_[20:300, 180:280]
+        assert np.abs(shown[left_lung] - expected[left_lung]).max() <= 1
+
+    def test_the_colour_is_where_the_model_looked(self) -> None:
+        pixels = radiograph().pixels
+        picture = picture_of(replace(flagged(), regions=()))
+        top, left = film_in(picture, pixels)
+        colour = colourfulness(picture[top : top + 320, left : left + 280])
+        row, column = np.unravel_index(colour.argmax(), colour.shape)
+        assert abs(row - 0.65 * 320) < 32
+        assert abs(column - 0.3 * 280) < 28
+
+    def test_what_lies_under_the_strongest_attention_is_still_seen(self) -> None:
+        everywhere = Attention(1, 1, (1.0,))
+        checks = np.indices((64, 64)).sum(axis=0).astype(np.float32) % 2
+        picture = draw_heatmap(checks, replace(flagged(), attention=everywhere, regions=()), CARD)
+        lightness = picture.astype(int).sum(axis=2)
+        middle = lightness[:, picture.shape[1] // 2 - 4 : picture.shape[1] // 2 + 4]
+        assert np.abs(np.diff(middle, axis=1)).max() > 200
+
+    def test_regions_are_outlined_at_their_pixels(self) -> None:
+        with_region = picture_of(flagged(0.9, Region(180, 40, 240, 90))).astype(int)
+        without = picture_of(replace(flagged(0.9), regions=())).astype(int)
+        top, left = film_in(picture_of(flagged()), radiograph().pixels)
+        changed = np.argwhere(np.abs(with_region - without).max(axis=2) > 8) - [top, left]
+        first, last = changed.min(axis=0), changed.max(axis=0)
+        assert np.abs(first - [40, 180]).max() <= 1
+        assert np.abs(last - [89, 239]).max() <= 1
+
+    @pytest.mark.parametrize(
+        "region", [Region(0, 0, 1, 1), Region(5, 5, 7, 6), Region(0, 0, 50, 60), Region(49, 59, 50, 60)]
+    )
+    def test_the_smallest_and_the_largest_region_can_be_drawn(self, region: Region) -> None:
+        assert picture_of(flagged(0.9, region), 60, 50).ndim == 3
+
+    @pytest.mark.parametrize("card", [CARD, LONG], ids=["short", "long"])
+    @pytest.mark.parametrize("prediction", [flagged(0.999), unflagged(0.001)], ids=["likely", "unlikely"])
+    @pytest.mark.parametrize(("rows", "columns"), SIZES)
+    def test_words_never_reach_the_edge(
+        self, rows: int, columns: int, prediction: Prediction, card: ModelCard
+    ) -> None:
+        black = np.zeros((rows, columns), dtype=np.float32)
+        nowhere = replace(prediction, attention=Attention(1, 1, (0.0,)), regions=())
+        picture = draw_heatmap(black, nowhere, card)
+        ink = picture.max(axis=2) > 40
+        assert ink.any()
+        for edge in (ink[:4], ink[-4:], ink[:, :4], ink[:, -4:]):
+            assert not edge.any()
+
+    @pytest.mark.parametrize(("rows", "columns"), SIZES)
+    def test_the_film_is_never_shrunk_or_cut(self, rows: int, columns: int) -> None:
+        white = np.ones((rows, columns), dtype=np.float32)
+        nowhere = replace(unflagged(), attention=Attention(1, 1, (0.0,)))
+        picture = draw_heatmap(white, nowhere, CARD)
+        assert (picture == 255).all(axis=2).sum() >= rows * columns
+        assert picture.shape[1] >= columns
+
+    def test_letters_grow_with_the_picture(self) -> None:
+        def header_height(columns: int) -> int:
+            white = np.ones((columns, columns), dtype=np.float32)
+            picture = draw_heatmap(white, replace(unflagged(), attention=Attention(1, 1, (0.0,))), CARD)
+            return int(np.argmax((picture[:, columns // 2 - 5 : columns // 2 + 5] == 255).all(axis=(1, 2))))
+
+        assert header_height(3000) > 3 * header_height(700)
+
+    def test_a_negative_is_quieter_than_a_flagged_film(self) -> None:
+        loud, quiet = colourfulness(picture_of(flagged())), colourfulness(picture_of(unflagged()))
+        head, film_rows = np.s_[:60], np.s_[70:380]
+        assert quiet[head].max() < 20
+        assert loud[head].max() > 100
+        assert quiet[film_rows].max() < 0.6 * loud[film_rows].max()
+
+    def test_the_same_input_gives_the_same_picture(self) -> None:
+        assert (picture_of(flagged()) == picture_of(flagged())).all()
+
+    def test_attention_on_a_single_cell_is_spread_smoothly(self) -> None:
+        spot = Attention(9, 9, tuple(float(index == 40) for index in range(81)))
+        black = np.zeros((450, 450), dtype=np.float32)
+        picture = draw_heatmap(black, replace(flagged(), attention=spot, regions=()), CARD)
+        row = picture[picture.shape[0] // 2 - 10].astype(int)
+        assert np.abs(np.diff(row, axis=0)).max() < 16
+
+
+class TestColourScale:
+    def test_its_steps_are_even_for_the_eye(self) -> None:
+        lightness = _lightness(colour_scale())
+        steps = np.diff(lightness)
+        assert steps.min() >= 0
+        assert lightness[-1] - lightness[0] > 60
+        smooth = np.convolve(steps, np.ones(16) / 16, mode="valid")
+        assert smooth.max() < 1.25 * smooth.min()
+
+    def test_it_can_not_be_changed_by_accident(self) -> None:
+        with pytest.raises(ValueError, match="read-only"):
+            colour_scale()[0] = 0
+
+
+def _lightness(colours: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """CIE L* by the definition, from sRGB."""
+    share = colours / 255
+    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+    luminance = linear @ np.array([0.2126, 0.7152, 0.0722])
+    lightness: NDArray[np.float64] = np.where(
+        luminance > 0.008856, 116 * np.cbrt(luminance) - 16, 903.3 * luminance
+    )
+    return lightness
+
+
+def heatmap_of(one: Film, rows: int = 60, columns: int = 50) -> Dataset:
+    heatmap = build_heatmap(reading(one), radiograph(rows, columns), "source")
+    return dcmread(BytesIO(encode(heatmap)))
+
+
+class TestObject:
+    def test_it_is_a_secondary_capture_beside_its_source(self) -> None:
+        source = film(flagged(), name=NAMES["cyrillic"])
+        heatmap = heatmap_of(source)
+        assert heatmap.SOPClassUID == SecondaryCaptureImageStorage
+        assert heatmap.StudyInstanceUID == source.header.StudyInstanceUID
+        assert heatmap.SeriesInstanceUID != source.header.SeriesInstanceUID
+        assert str(heatmap.PatientName) == NAMES["cyrillic"].text
+        (reference,) = heatmap.SourceImageSequence
+        assert reference.ReferencedSOPInstanceUID == source.header.SOPInstanceUID
+        assert reference.PurposeOfReferenceCodeSequence[0].CodeValue == "121322"
+
+    def test_its_pixels_are_the_picture(self) -> None:
+        expected = draw_heatmap(radiograph(60, 50).pixels, flagged(), CARD)
+        assert (heatmap_of(film(flagged())).pixel_array == expected).all()
+
+    def test_it_says_that_words_are_burned_in_and_who_made_it_how(self) -> None:
+        heatmap = heatmap_of(film(flagged()))
+        assert heatmap.BurnedInAnnotation == "YES"
+        assert heatmap.RecognizableVisualFeatures == "NO"
+        assert heatmap.ConversionType == "WSD"
+        assert list(heatmap.ImageType) == ["DERIVED", "SECONDARY"]
+        assert heatmap.ImageComments.startswith("AI - NOT FOR PRIMARY DIAGNOSIS")
+        assert heatmap.SecondaryCaptureDeviceManufacturerModelName == CARD.name
+
+    def test_nobody_can_measure_in_it(self) -> None:
+        heatmap = heatmap_of(film(flagged(), PixelSpacing=["0.2", "0.2"]))
+        assert "PixelSpacing" not in heatmap
+        assert "ImagerPixelSpacing" not in heatmap
+        assert "NominalScannedPixelSpacing" not in heatmap
+
+    def test_it_owns_up_to_a_lossy_source(self) -> None:
+        lossy = film(
+            flagged(),
+            LossyImageCompression="01",
+            LossyImageCompressionRatio="12.5",
+            LossyImageCompressionMethod="ISO_10918_1",
+        )
+        heatmap = heatmap_of(lossy)
+        assert heatmap.LossyImageCompression == "01"
+        assert heatmap.LossyImageCompressionRatio == 12.5
+        assert heatmap.LossyImageCompressionMethod == "ISO_10918_1"
+
+    @pytest.mark.parametrize(
+        ("orientation", "expected"),
+        [(["L", "F"], ["L", "F"]), (["R", "F"], ["R", "F"]), ("FP", []), ("", [])],
+    )
+    def test_the_orientation_is_the_sources_or_unsaid(
+        self, orientation: str | list[str], expected: list[str]
+    ) -> None:
+        assert (
+            list(heatmap_of(film(flagged(), PatientOrientation=orientation)).PatientOrientation) == expected
+        )
+
+    @pytest.mark.parametrize(
+        ("source", "setting", "written"),
+        [("DX", "source", "DX"), ("CR", "source", "CR"), ("CR", "OT", "OT"), ("XX", "source", "OT")],
+    )
+    def test_its_modality_is_as_set(self, source: str, setting: str, written: str) -> None:
+        settings = ResultsSettings.model_validate({"heatmap_modality": setting})
+        study = reading(film(flagged(), Modality=source))
+        _, heatmap = build_results(study, settings, lambda _film: radiograph(60, 50))
+        assert heatmap.Modality == written
+
+    def test_its_series_starts_with_the_answer(self) -> None:
+        description = heatmap_of(film(flagged())).SeriesDescription
+        assert description.startswith("PNEUMONIA LIKELY")
+        assert "heatmap" in description
+        assert len(description) <= 64
+
+    def test_written_and_read_back_it_is_the_same(self) -> None:
+        heatmap = build_heatmap(reading(film(flagged())), radiograph(61, 51), "source")
+        assert dcmread(BytesIO(encode(heatmap))) == heatmap
+
+    def test_there_is_none_of_a_film_without_an_answer(self) -> None:
+        with pytest.raises(ValueError, match="not analysed"):
+            build_heatmap(reading(film(LATERAL)), radiograph(60, 50), "source")
+
+
+class TestResultsOfAStudy:
+    def test_a_flagged_study_has_one_heatmap_of_the_film_with_the_highest_score(self) -> None:
+        asked: list[Film] = []
+
+        def radiograph_of(one: Film) -> Radiograph:
+            asked.append(one)
+            return radiograph(60, 50)
+
+        films = [film(flagged(0.5), "1"), film(flagged(0.9), "2"), film(unflagged(), "3"), film(LATERAL, "4")]
+        report, heatmap = build_results(reading(*films), ResultsSettings(), radiograph_of)
+        assert (report.Modality, heatmap.Modality) == ("SR", "DX")
+        assert asked == [films[1]]
+        (reference,) = heatmap.SourceImageSequence
+        assert reference.ReferencedSOPInstanceUID == text_of(films[1].header, "SOPInstanceUID")
+        assert report.SeriesInstanceUID != heatmap.SeriesInstanceUID
+
+    @pytest.mark.parametrize(
+        ("outcome", "wanted", "objects"),
+        [
+            (unflagged(), False, 1),
+            (unflagged(), True, 2),
+            (flagged(), False, 2),
+            (NotAnalysable(Reason.BLANK), True, 1),
+            (None, True, 1),
+        ],
+    )
+    def test_others_have_one_only_as_set(self, outcome: Outcome | None, wanted: bool, objects: int) -> None:
+        settings = ResultsSettings(heatmap_for_negatives=wanted)
+        results = build_results(reading(film(outcome)), settings, lambda _film: radiograph(60, 50))
+        assert len(results) == objects
+
+    def test_the_heatmap_for_a_negative_is_of_the_highest_score(self) -> None:
+        settings = ResultsSettings(heatmap_for_negatives=True)
+        films = [film(unflagged(0.1), "1"), film(unflagged(0.3), "2"), film(LATERAL, "3")]
+        _, heatmap = build_results(reading(*films), settings, lambda _film: radiograph(60, 50))
+        (reference,) = heatmap.SourceImageSequence
+        assert reference.ReferencedSOPInstanceUID == text_of(films[1].header, "SOPInstanceUID")
+
+
+DIGESTS = """
+import hashlib
+from config.settings import ResultsSettings
+from dicom_node.results import build_results, encode
+from tests.builders import NAMES
+from tests.readings import film, flagged, radiograph, reading
+study = reading(film(flagged(), "1", name=NAMES["japanese"]), film(flagged(0.7), "2"))
+for result in build_results(study, ResultsSettings(), lambda _film: radiograph()):
+    print(hashlib.sha256(encode(result)).hexdigest())
+"""
+
+
+def test_two_processes_make_the_same_bytes() -> None:
+    digests = [
+        subprocess.run(
+            [sys.executable, "-c", DIGESTS],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            cwd=Path(__file__).parents[2],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert digests[0] == digests[1]
+    assert len(digests[0].split()) == 2
