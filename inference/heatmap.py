@@ -22,7 +22,11 @@ def attention_from(activation: NDArray[np.float32]) -> Attention:
     lowest, peak = float(activation.min()), float(activation.max())
     floor = 0.0 if peak > 0 else lowest
     scale = peak - floor
-    grid = np.clip((activation - floor) / scale, 0.0, 1.0) if scale > 0 else np.ones_like(activation)
+    grid = (
+        np.clip((activation.astype(np.float64) - floor) / scale, 0.0, 1.0)
+        if scale > 0
+        else np.ones_like(activation)
+    )
     rows, columns = grid.shape
     return Attention(rows, columns, tuple(round(float(value), 4) for value in grid.ravel()))
 

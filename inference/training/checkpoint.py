@@ -33,7 +33,7 @@ def save_checkpoint(
     best: dict[str, Tensor],
     optimizer: torch.optim.Optimizer,
 ) -> None:
-    """Write everything that the next epoch needs; `plan` says what is trained on what, and must be the same to go on."""
+    """Write everything that the next epoch needs; to go on, `plan` must be the same as it was."""
     tensors: dict[str, Tensor] = {}
     for group, network in networks.items():
         tensors |= {f"{group}.{name}": value.contiguous() for name, value in network.state_dict().items()}

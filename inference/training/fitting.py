@@ -91,7 +91,7 @@ def fit(
     )
     averaged = copy.deepcopy(network)
     networks = {"network": network, "averaged": averaged}
-    films = hashlib.sha256(training.pictures.numpy()).hexdigest()
+    films = hashlib.sha256(training.pictures.numpy().tobytes()).hexdigest()
     identity = asdict(plan) | {"films": films}
     progress, best = load_checkpoint(checkpoint, identity, networks, optimizer)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # twice as fast on a CPU

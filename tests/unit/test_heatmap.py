@@ -46,6 +46,12 @@ def test_no_more_than_three_regions_are_told() -> None:
     assert not any(region.left == region.top == 0 for region in regions)
 
 
+def test_a_film_where_all_speaks_against_has_its_region_where_that_is_least() -> None:
+    (region,) = regions_from(attention_from(grid(r1c5=9.0) - 10), 700, 700)
+    assert region.left > 400
+    assert region.bottom < 300
+
+
 @pytest.mark.parametrize("value", [-3.0, 0.0, 2.0])
 def test_a_film_that_speaks_evenly_has_one_region_that_is_all_of_it(value: float) -> None:
     attention = attention_from(np.full((7, 7), value, np.float32))

@@ -159,7 +159,7 @@ def test_all_films_of_a_patient_are_on_one_side(films: Path) -> None:
 def test_a_test_film_is_never_for_training_even_as_a_duplicate(tmp_path: Path) -> None:
     folder = make_films(tmp_path / "films")
     rows = rows_of(folder)
-    tested = next(row for row in rows if row["split"] == "test")
+    tested = next(row for row in reversed(rows) if row["split"] == "test")
     learnt = next(row for row in rows if row["split"] == "train")
     (folder / learnt["file"]).write_bytes((folder / tested["file"]).read_bytes())
     films = {film.path.name: film for film in read_manifest(folder)}

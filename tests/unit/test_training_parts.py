@@ -1,5 +1,8 @@
 """The parts of a training do what their figures rest on: fair draws, honest intervals, calibrated scores."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,8 +10,9 @@ from sklearn.metrics import roc_auc_score
 
 from inference.training.augmentation import augment
 from inference.training.calibration import balanced_weights, calibrate
-from inference.training.fitting import FilmSet, Plan, _balanced_draw, _learning_rate, validation_auc
+from inference.training.fitting import FilmSet, Plan, _balanced_draw, _learning_rate, fit, validation_auc
 from inference.training.metrics import auc, summary
+from inference.vision import create_network
 
 
 def scores_and_truth(count: int = 400, overlap: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -104,6 +108,31 @@ def test_no_source_outvotes_another_in_the_validation_figure() -> None:
     scores = np.where(films.truth, 1.0, 0.0)
     scores[[source == "b" for source in films.sources]] = 0.5
     assert validation_auc(scores, films) == {"auc": 0.75, "auc a": 1.0, "auc b": 0.5}
+
+
+def test_going_on_after_an_interruption_is_as_if_there_had_been_none(
+    tmp_path: Path,
+) -> None:
+    films = film_set({("a", True): 40, ("a", False): 40})
+    films.pictures.random_(generator=torch.Generator().manual_seed(1))
+    films = FilmSet(films.pictures.repeat(1, 1, 4, 4), films.truth, films.sources)
+    plan = Plan("tf_efficientnet_lite0", 32, epochs=3, films_per_epoch=64, seed=1, fine_tuned=False)
+
+    def fitted(
+        folder: Path, report: Callable[[int, int, str], None] = lambda *_: None
+    ) -> list[dict[str, float]]:
+        torch.manual_seed(1)
+        return fit(create_network(plan.architecture), plan, films, films, folder, report).history
+
+    def stop_after_an_epoch(_done: int, _total: int, line: str) -> None:
+        if line:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fitted(tmp_path / "interrupted", stop_after_an_epoch)
+    whole = fitted(tmp_path / "whole")
+    assert len(whole) == 3
+    assert fitted(tmp_path / "interrupted") == whole
 
 
 def test_the_learning_rate_warms_up_and_ends_at_nothing() -> None:
