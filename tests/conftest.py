@@ -1,13 +1,16 @@
-"""What holds for all tests: under CI (``CI=true``) a real peer that is missing is a failure, not a skip.
+"""What holds for all tests: a data folder, and that under CI (``CI=true``) a missing real peer is a failure.
 
 A test skips for a missing peer with a reason that starts with ``peer missing:``.
 """
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from storage.folder import DataFolder
 
 PEER_MISSING = "peer missing:"
 
@@ -37,3 +40,12 @@ def _fail_for_a_missing_peer(report: Any) -> None:
     if reason.removeprefix("Skipped: ").startswith(PEER_MISSING):
         report.outcome = "failed"
         report.longrepr = f"{reason} (CI runs with every peer)"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[DataFolder]:
+    """A data folder with an empty, migrated database."""
+    made = DataFolder(tmp_path / "data")
+    made.database.migrate()
+    yield made
+    made.close()

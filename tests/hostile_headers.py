@@ -143,8 +143,9 @@ CASES = {
     ),
     "time zone by name": Case(has("TimezoneOffsetFromUTC", b"CET ")),
     "time zone beyond the earth": Case(has("TimezoneOffsetFromUTC", b"+2500 ")),
-    "body part in small letters": Case(has("BodyPartExamined", b"chest "), ("BodyPartExamined",)),
-    "study reference without items": Case(has("ReferencedStudySequence", b"")),
+    "no body part": Case(lacks("BodyPartExamined")),
+    "body part in small letters": Case(has("BodyPartExamined", b"chest ")),
+    "study reference without items": Case(has("ReferencedStudySequence", b""), ("ReferencedStudySequence",)),
     "study reference without content": Case(
         _empty_item("ReferencedStudySequence"), ("ReferencedStudySequence",)
     ),
@@ -161,7 +162,9 @@ CASES = {
     "patient ID of unknown representation": Case(has("PatientID", b"MRN-1 ", "UN")),
     "patient ID as long text": Case(has("PatientID", b"MRN-1 ", "UT")),
     "patient ID of no representation": Case(has("PatientID", b"MRN-1 ", "ZZ")),
-    "other IDs of unknown representation": Case(has("OtherPatientIDsSequence", _UN_ITEM, "UN")),
+    "other IDs of unknown representation": Case(
+        has("OtherPatientIDsSequence", _UN_ITEM, "UN"), ("OtherPatientIDsSequence",)
+    ),
     "private attributes": Case(_private),
     "lossy, with ratio": Case(
         both(

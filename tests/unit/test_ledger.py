@@ -7,7 +7,7 @@ from storage.folder import DataFolder
 from storage.records import OWN_RESULT, JobKind, Receipt
 from storage.schema import conflicting_objects, deliveries, instances, jobs, results
 from storage.states import State
-from tests.unit.instances import (
+from tests.instances import (
     NOW,
     OWNER,
     analyse,

@@ -9,7 +9,7 @@ from storage.folder import DataFolder
 from storage.records import JobKind
 from storage.schema import deliveries, jobs
 from storage.states import State
-from tests.unit.instances import (
+from tests.instances import (
     NOW,
     OWNER,
     PREDICTION,

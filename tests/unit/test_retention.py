@@ -8,7 +8,7 @@ from storage.folder import DataFolder
 from storage.records import Receipt
 from storage.schema import deliveries, jobs
 from storage.states import State
-from tests.unit.instances import NOW, OWNER, analyse, claim_delivery, instance, receive, report, result
+from tests.instances import NOW, OWNER, analyse, claim_delivery, instance, receive, report, result
 
 LATER = NOW + 1000
 

@@ -27,8 +27,8 @@ from storage.folder import DataFolder
 from storage.records import Result
 from storage.schema import deliveries
 from storage.states import State
+from tests.instances import NOW, OWNER, analyse, instance, receive, report
 from tests.readings import film, flagged, reading
-from tests.unit.instances import NOW, OWNER, analyse, instance, receive, report
 
 ALL_CLASSES = [Comprehensive3DSRStorage, ComprehensiveSRStorage, SecondaryCaptureImageStorage]
 

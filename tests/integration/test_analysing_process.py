@@ -1,0 +1,183 @@
+"""The analysing process and the worker that asks it: what hangs, dies or raises there harms nothing else."""
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from config.settings import ModelSettings, RetrySettings, Settings
+from dicom_node.analysis import AnalysedFilm, StudyTask, model_card
+from dicom_node.child import AnalysisProcess
+from dicom_node.errors import AnalysisDied, AnalysisFailed
+from dicom_node.worker import Worker
+from inference.prediction import NotAnalysable, Prediction
+from storage.folder import DataFolder
+from storage.schema import deliveries, jobs, results
+from storage.states import State
+from tests.builders import chest_film, encoded, write
+from tests.instances import NOW, OWNER, instance, receive
+
+
+@pytest.fixture
+def started() -> Iterator[Callable[..., AnalysisProcess]]:
+    made: list[AnalysisProcess] = []
+
+    def start(**model: object) -> AnalysisProcess:
+        made.append(AnalysisProcess(Settings(model=ModelSettings(**model))))  # type: ignore[arg-type]
+        made[-1].ensure_started()
+        return made[-1]
+
+    yield start
+    for process in made:
+        process.stop()
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    return write(chest_film(), tmp_path / "film.dcm")
+
+
+@pytest.fixture
+def poison(tmp_path: Path) -> Path:
+    """A file that whoever opens it waits for, for ever: what a decoder that hangs looks like from outside."""
+    path = tmp_path / "poison.dcm"
+    os.mkfifo(path)
+    return path
+
+
+def child_pid() -> int:
+    [child] = multiprocessing.active_children()
+    assert child.pid is not None
+    return child.pid
+
+
+def test_it_answers_and_is_replaced_after_its_number_of_images(
+    started: Callable[..., AnalysisProcess], film: Path
+) -> None:
+    process = started(images_per_process=2)
+    pids = []
+    for _ in range(3):
+        assert isinstance(process.ask("analyse", film, 60.0), Prediction)
+        pids.append(child_pid())
+    assert pids[0] == pids[1] != pids[2]
+
+
+def test_what_hangs_is_killed_at_its_deadline_and_the_next_image_is_analysed(
+    started: Callable[..., AnalysisProcess], film: Path, poison: Path
+) -> None:
+    process = started()
+    hanging = child_pid()
+    with pytest.raises(AnalysisDied, match="deadline_exceeded"):
+        process.ask("analyse", poison, 0.2)
+    assert isinstance(process.ask("analyse", film, 60.0), Prediction)
+    assert child_pid() != hanging
+
+
+def test_what_dies_at_work_is_replaced(
+    started: Callable[..., AnalysisProcess], film: Path, poison: Path
+) -> None:
+    process = started()
+    [child] = multiprocessing.active_children()
+
+    def kill_when_it_reads() -> None:
+        with poison.open("wb"):  # returns when the child has opened the other end
+            child.kill()
+            child.join()
+
+    killer = threading.Thread(target=kill_when_it_reads)
+    killer.start()
+    with pytest.raises(AnalysisDied, match="worker_died"):
+        process.ask("analyse", poison, 60.0)
+    killer.join()
+    assert isinstance(process.ask("analyse", film, 60.0), Prediction)
+
+
+def test_an_error_tells_its_type_and_place_and_nothing_of_the_patient(
+    started: Callable[..., AnalysisProcess], tmp_path: Path
+) -> None:
+    missing = StudyTask((AnalysedFilm(tmp_path / "CANARY.dcm", None),), 1, NOW, None)
+    with pytest.raises(AnalysisFailed) as caught:
+        started().ask("report", missing, 60.0)
+    assert caught.value.error_type == "FileNotFoundError"
+    assert caught.value.where
+    assert "CANARY" not in repr((caught.value.args, caught.value.where))
+
+
+def test_a_broken_file_is_a_result_and_no_error(
+    started: Callable[..., AnalysisProcess], tmp_path: Path
+) -> None:
+    path = tmp_path / "broken.dcm"
+    path.write_bytes(b"\0" * 128 + b"DICM" + b"\xff" * 1000)
+    assert isinstance(started().ask("analyse", path, 60.0), NotAnalysable)
+
+
+@pytest.fixture
+def worker(folder: DataFolder) -> Iterator[Callable[..., Worker]]:
+    made: list[Worker] = []
+
+    def make(clock: Callable[[], float], **model: float) -> Worker:
+        settings = Settings(model=ModelSettings(**model), retry=RetrySettings(analyse_attempts=2))  # type: ignore[arg-type]
+        made.append(Worker(settings, folder, model_card(settings), OWNER, lambda: None, clock))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def test_a_poisonous_image_fails_after_its_attempts_and_the_others_never_wait_for_it(
+    folder: DataFolder, worker: Callable[..., Worker], poison: Path
+) -> None:
+    bad, good = chest_film(study="poison"), chest_film(study="good")
+    poisonous, key = "f" * 64, folder.objects.put(encoded(good)).key
+    folder.objects.path(poisonous).parent.mkdir()
+    poison.rename(folder.objects.path(poisonous))
+    receive(folder, instance(1, study=bad.StudyInstanceUID, object_key=poisonous), quiet=0.0)
+    receive(folder, instance(2, study=good.StudyInstanceUID, object_key=key), quiet=0.0)
+    now = NOW
+    one = worker(lambda: now, deadline_seconds=1.0)
+    one.step()
+    assert ("analyse", State.QUEUED, "deadline_exceeded") in ended(folder)
+    one.step()  # the good image
+    one.step()  # its report
+    assert ("report", State.DONE, None) in ended(folder)
+    now += 60
+    one.step()
+    assert ("analyse", State.FAILED, "deadline_exceeded") in ended(folder)
+
+
+def ended(folder: DataFolder) -> set[tuple[str, str, str | None]]:
+    with folder.database.read() as connection:
+        rows = connection.execute(select(jobs.c.kind, jobs.c.state, jobs.c.reason)).all()
+    return {(kind, state, reason) for kind, state, reason in rows}
+
+
+def test_a_report_is_made_again_with_the_same_bytes_after_a_crash(
+    folder: DataFolder, worker: Callable[..., Worker]
+) -> None:
+    film = chest_film()
+    key = folder.objects.put(encoded(film)).key
+    receive(folder, instance(1, study=film.StudyInstanceUID, object_key=key), quiet=0.0)
+    one = worker(lambda: NOW, threshold=0.0)
+    one.step()
+    before = {path.name for path in objects(folder)}
+    one.step()
+    made = {path.name for path in objects(folder)} - before
+    with folder.database.write() as connection:
+        # as if the node had died before the transaction that entered what it made
+        connection.execute(deliveries.delete())
+        connection.execute(results.delete())
+        connection.execute(
+            jobs.update().where(jobs.c.kind == "report").values(state=State.QUEUED, ended_at=None)
+        )
+    one.step()
+    assert len(made) == 2
+    assert {path.name for path in objects(folder)} - before == made
+
+
+def objects(folder: DataFolder) -> list[Path]:
+    return list((folder.folder / "objects").rglob("*.dcm"))
