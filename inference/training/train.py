@@ -110,10 +110,9 @@ def train(
     learnt = [film for film in films if not film.validation]
     asked = [film for film in films if film.validation]
     for part, word in ((learnt, "training"), (asked, "validation")):
-        if {film.positive for film in part} != {True, False}:
-            raise DataUnusable(
-                data, f"the {word} part lacks normal or pneumonia films; more patients are needed"
-            )
+        normal, ill = ({film.source for film in part if film.positive is label} for label in (False, True))
+        if not normal & ill:
+            raise DataUnusable(data, f"the {word} part has no source with both normal and pneumonia films")
     plan = Plan(
         ARCHITECTURE, input_size, epochs, films_per_epoch, seed, fine_tuned=initial_weights is not None
     )

@@ -211,6 +211,13 @@ def test_films_without_healthy_patients_cannot_be_trained_on(tmp_path: Path) -> 
         quick(folder, tmp_path / "out")
 
 
+def test_sources_that_are_all_ill_or_all_healthy_cannot_be_trained_on(tmp_path: Path) -> None:
+    folder = make_films(tmp_path / "films")
+    write_manifest(folder, [row | {"source": row["label"]} for row in rows_of(folder)])
+    with pytest.raises(DataUnusable, match="no source with both"):
+        quick(folder, tmp_path / "out")
+
+
 def test_a_dicom_film_is_learnt_from_as_the_node_sees_it(tmp_path: Path) -> None:
     from inference.preprocessing import network_input
 
