@@ -6,7 +6,7 @@
 #   make PYTHON=/opt/python install  a Python of one's own choice
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test install format clean peers
+.PHONY: help demo test install format pictures clean peers
 
 # PyTorch's build: "cpu", from https://download.pytorch.org/whl/cpu where that is reached, or "cuda", from PyPI.
 TORCH ?= cpu
@@ -40,6 +40,9 @@ install: $(NODE_STAMP) ## install the node into .venv (TORCH=cuda: for NVIDIA GP
 format: $(TEST_STAMP) ## put the code into the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+pictures: $(TEST_STAMP) ## draw the documentation's pictures again
+	MAKE_PICTURES=1 $(BIN)/python -m pytest tests/integration/test_pictures.py
 
 clean: ## remove what these commands made; never data
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
