@@ -7,6 +7,7 @@ data sets (pynetdicom 3.0.4 whole data sets at debug level, highdicom 0.28.2 a p
 
 import logging
 import sys
+import threading
 import warnings
 
 import structlog
@@ -59,6 +60,7 @@ def configure(settings: LoggingSettings) -> None:
         logger.handlers = [logging.NullHandler()]
         logger.propagate = False
         logger.setLevel(logging.CRITICAL)
+    threading.excepthook = _log_thread_error
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -81,6 +83,14 @@ def where_raised(error: BaseException) -> tuple[str, ...]:
         places.append(f"{module}:{traceback.tb_lineno}")
         traceback = traceback.tb_next
     return tuple(places[-6:])
+
+
+def _log_thread_error(ended: threading.ExceptHookArgs) -> None:
+    """Log what ended a thread, a library's included, without the text that Python would print."""
+    if ended.exc_value is not None:
+        structlog.get_logger().error(
+            "thread_error", error_type=ended.exc_type.__name__, where=where_raised(ended.exc_value)
+        )
 
 
 def _keep_allowed(_logger: object, _method: str, event: EventDict) -> EventDict:

@@ -18,7 +18,7 @@ from storage.schema import deliveries, jobs
 LEASES_EVERY_SECONDS = 15
 HOUR_SECONDS = 3600
 DAY_SECONDS = 86400
-LEFTOVERS_AFTER_SECONDS = DAY_SECONDS
+LEFTOVERS_AFTER_SECONDS = HOUR_SECONDS  # no transfer pauses for so long: see network_timeout_seconds
 
 _log = structlog.get_logger()
 

@@ -6,7 +6,7 @@ anyway. 8 bits in the same transfer syntax go pydicom's way.
 
 from typing import Final
 
-import gdcm  # type: ignore[import-untyped]
+import gdcm
 from pydicom.pixels.decoders.base import DecodeRunner, JPEGExtended12BitDecoder
 from pydicom.uid import JPEGExtended12Bit
 

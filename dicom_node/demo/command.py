@@ -168,9 +168,7 @@ def _show(
     sent: list[_Sent], studies: dict[str, dict[str, Any]], archive: Archive, folder: Path, console: Console
 ) -> bool:
     """Write what the PACS holds into the results folder and print the table; return whether nothing is missing."""
-    table = Table(
-        "film", "transfer syntax", "answer", "score", "SR", "heatmap", "ms", title="what the PACS received"
-    )
+    table = Table("film", "answer", "score", "SR", "heatmap", "ms", title="what the PACS received")
     complete = True
     for number, each in enumerate(sent, start=1):
         dataset = each.film.dataset
@@ -184,7 +182,6 @@ def _show(
         score = instance.get("score")
         table.add_row(
             each.film.name,
-            dataset.file_meta.TransferSyntaxUID.name.split(",")[0].split("(")[0].strip(),
             _answer(instance, each.status),
             "" if score is None else f"{score:.2f}",
             str(len(reports) or "-"),
@@ -209,7 +206,7 @@ def _answer(instance: dict[str, Any], status: str) -> str:
     if instance["score"] is not None:
         return "pneumonia likely" if instance["score"] >= instance["threshold"] else "pneumonia unlikely"
     if instance["reason"] in list(Reason):
-        return f"not analysable: {Reason(instance['reason']).sentence}"
+        return f"not analysable: {instance['reason'].replace('_', ' ')}"
     return f"{instance['state']}: {instance['reason'] or instance['stored_only']}"
 
 

@@ -2,7 +2,9 @@
 
 import json
 import logging
+import threading
 import warnings
+from collections.abc import Iterator
 
 import pytest
 import structlog
@@ -12,9 +14,11 @@ from dicom_node import logs
 
 
 @pytest.fixture(autouse=True)
-def _restored() -> object:
+def _restored() -> Iterator[None]:
+    hook = threading.excepthook
     with warnings.catch_warnings():
         yield
+    threading.excepthook = hook
     structlog.reset_defaults()
     for name in logs.LIBRARIES:
         logger = logging.getLogger(name)
@@ -42,6 +46,16 @@ def test_the_level_is_the_setting(capsys: pytest.CaptureFixture[str]) -> None:
     structlog.get_logger().info("quiet")
     structlog.get_logger().warning("loud")
     assert [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()] == ["loud"]
+
+
+def test_what_ends_a_thread_is_logged_without_its_text(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(LoggingSettings())
+    thread = threading.Thread(target=lambda: int("CANARY^Yellow"))
+    thread.start()
+    thread.join()
+    said = capsys.readouterr().err
+    assert json.loads(said)["error_type"] == "ValueError"
+    assert "CANARY" not in said
 
 
 def test_where_an_error_was_raised_is_told_without_its_text() -> None:
