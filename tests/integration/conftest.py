@@ -133,7 +133,16 @@ deliver_longest_seconds = 1.0
         """Send files with dcmtk's storescu over one association and return its exit status."""
         titles = ["-aet", calling, "-aec", called]
         ran = subprocess.run(
-            [tool("storescu"), "-v", "-R", *titles, *options.split(), "127.0.0.1", str(self.port), *map(str, files)],
+            [
+                tool("storescu"),
+                "-v",
+                "-R",
+                *titles,
+                *options.split(),
+                "127.0.0.1",
+                str(self.port),
+                *map(str, files),
+            ],
             capture_output=True,
             text=True,
             check=False,

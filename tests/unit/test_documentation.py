@@ -26,7 +26,9 @@ def test_links_lead_somewhere() -> None:
 def test_the_figures_are_those_of_the_model_card() -> None:
     card = json.loads((REPOSITORY / "inference/models/pneumonia/card.json").read_text(encoding="utf-8"))
     groups = card["figures"]["groups"]
-    rows = re.findall(r"^\| ([^|]+?) \| (\d+) \| ([^|]+) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", README, re.MULTILINE)
+    rows = re.findall(
+        r"^\| ([^|]+?) \| (\d+) \| ([^|]+) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", README, re.MULTILINE
+    )
     assert {row[0] for row in rows} >= {"kermany test", "nih validation"}
     for name, films, *figures in rows:
         group = groups[name]
