@@ -3,6 +3,8 @@
 The functions take a connection and leave the commit to the caller, who may answer the peer only after it.
 """
 
+from dataclasses import asdict
+
 from sqlalchemy import Connection, exists, insert, or_, select, update
 from sqlalchemy.sql import func
 
@@ -33,36 +35,21 @@ def receive(connection: Connection, received: ReceivedInstance, quiet_seconds: f
         )
     ).one_or_none()
     if known is not None:
-        connection.execute(
-            update(instances)
-            .where(instances.c.id == known.id)
-            # its object is in the store again, where retention had removed it
-            .values(times_received=instances.c.times_received + 1, object_removed_at=None)
-        )
-        if known.object_key == received.object_key:
-            return Receipt.DUPLICATE
-        _keep_aside(connection, known.id, received, now)
-        return Receipt.CONFLICT
+        same = known.object_key == received.object_key
+        values: dict[str, object] = {"times_received": instances.c.times_received + 1}
+        if same:  # its object is in the store again, where retention had removed it
+            values["object_removed_at"] = None
+        else:
+            _keep_aside(connection, known.id, received, now)
+        connection.execute(update(instances).where(instances.c.id == known.id).values(values))
+        return Receipt.DUPLICATE if same else Receipt.CONFLICT
 
     stored_only = (
         OWN_RESULT if _is_own_result(connection, received.sop_instance_uid) else received.stored_only
     )
     instance_id = connection.execute(
         insert(instances)
-        .values(
-            sop_instance_uid=received.sop_instance_uid,
-            sop_class_uid=received.sop_class_uid,
-            transfer_syntax_uid=received.transfer_syntax_uid,
-            study_instance_uid=received.study_instance_uid,
-            series_instance_uid=received.series_instance_uid,
-            accession_number=received.accession_number,
-            object_key=received.object_key,
-            size=received.size,
-            source=received.source,
-            stored_only=stored_only,
-            received_at=now,
-            times_received=1,
-        )
+        .values({**asdict(received), "stored_only": stored_only, "received_at": now, "times_received": 1})
         .returning(instances.c.id)
     ).scalar_one()
     if stored_only is None:
@@ -112,15 +99,7 @@ def predicted(connection: Connection, job: Job, owner: str, prediction: StoredPr
     """End an analyse job with what the classifier said. Raises LeaseLost."""
     queue.succeed(connection, jobs, job.id, owner, now)
     connection.execute(
-        insert(predictions).values(
-            instance_id=job.instance_id,
-            model_sha256=prediction.model_sha256,
-            score=prediction.score,
-            threshold=prediction.threshold,
-            attention=prediction.attention,
-            regions=prediction.regions,
-            created_at=now,
-        )
+        insert(predictions).values({**asdict(prediction), "instance_id": job.instance_id, "created_at": now})
     )
 
 
@@ -133,15 +112,13 @@ def reported(
         result_id = connection.execute(
             insert(results)
             .values(
-                job_id=job.id,
-                study_instance_uid=job.study_instance_uid,
-                revision=job.revision,
-                kind=result.kind,
-                sop_class_uid=result.sop_class_uid,
-                sop_instance_uid=result.sop_instance_uid,
-                series_instance_uid=result.series_instance_uid,
-                object_key=result.object_key,
-                created_at=now,
+                {
+                    **asdict(result),
+                    "job_id": job.id,
+                    "study_instance_uid": job.study_instance_uid,
+                    "revision": job.revision,
+                    "created_at": now,
+                }
             )
             .returning(results.c.id)
         ).scalar_one()
@@ -196,13 +173,7 @@ def previous_result(
 ) -> Result | None:
     """Return the latest result of this kind made for the study before `revision`, or None."""
     row = connection.execute(
-        select(
-            results.c.kind,
-            results.c.sop_class_uid,
-            results.c.sop_instance_uid,
-            results.c.series_instance_uid,
-            results.c.object_key,
-        )
+        select(*queue.RESULT_COLUMNS)
         .where(
             results.c.study_instance_uid == study_instance_uid,
             results.c.kind == kind,

@@ -5,6 +5,7 @@ and what the late worker made is dropped. The functions take a connection, so th
 are one transaction.
 """
 
+from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, Table, and_, exists, select, update
@@ -14,6 +15,9 @@ from storage.errors import LeaseLost
 from storage.records import Delivery, Job, JobKind, Result
 from storage.schema import deliveries, instances, jobs, results
 from storage.states import OPEN, Event, State, origins, target
+
+RESULT_COLUMNS = tuple(results.c[field.name] for field in fields(Result))
+"""What a `Result` is made of, in its order."""
 
 DIED = "worker_died"
 """The reason of a row whose worker did not come back."""
@@ -63,15 +67,7 @@ def claim_delivery(
     row = _claim(connection, deliveries, [deliveries.c.destination == destination], owner, now, lease_seconds)
     if row is None:
         return None
-    result = connection.execute(
-        select(
-            results.c.kind,
-            results.c.sop_class_uid,
-            results.c.sop_instance_uid,
-            results.c.series_instance_uid,
-            results.c.object_key,
-        ).where(results.c.id == row["result_id"])
-    ).one()
+    result = connection.execute(select(*RESULT_COLUMNS).where(results.c.id == row["result_id"])).one()
     return Delivery(row["id"], destination, row["attempts"], row["queued_at"], Result(*result))
 
 

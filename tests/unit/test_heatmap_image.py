@@ -85,9 +85,10 @@ class TestPicture:
         everywhere = Attention(1, 1, (1.0,))
         checks = np.indices((64, 64)).sum(axis=0).astype(np.float32) % 2
         picture = draw_heatmap(checks, replace(flagged(), attention=everywhere, regions=()), CARD)
-        lightness = picture.astype(int).sum(axis=2)
-        middle = lightness[:, picture.shape[1] // 2 - 4 : picture.shape[1] // 2 + 4]
-        assert np.abs(np.diff(middle, axis=1)).max() > 200
+        plain = replace(flagged(), attention=Attention(1, 1, (0.0,)), regions=())
+        top, left = film_in(draw_heatmap(checks, plain, CARD), checks)
+        lightness = picture[top : top + 64, left : left + 64].astype(int).sum(axis=2)
+        assert np.abs(np.diff(lightness, axis=1)).min() > 200
 
     def test_regions_are_outlined_at_their_pixels(self) -> None:
         with_region = picture_of(flagged(0.9, Region(180, 40, 240, 90))).astype(int)

@@ -88,6 +88,21 @@ def test_texts_in_sequences_come_back_as_they_went_in() -> None:
     assert heatmap.RequestAttributesSequence[0].RequestedProcedureDescription == "胸部"
 
 
+def test_a_value_of_odd_length_is_padded() -> None:
+    header = header_of(chest_film())
+    put(header, "PatientID", b"MRN-1")
+    for result in results_of(header, flagged()):
+        assert result.get_item("PatientID").value == b"MRN-1 "
+
+
+@pytest.mark.parametrize("written", ["UN", "UT", "ZZ"])
+def test_a_text_of_the_wrong_representation_gets_the_right_one(written: str) -> None:
+    header = header_of(chest_film())
+    put(header, "PatientID", b"MRN-1 ", written)
+    for result in results_of(header, flagged()):
+        assert result.get_item("PatientID").VR == "LO"
+
+
 def test_a_sequence_hidden_in_an_unknown_representation_is_found() -> None:
     header = header_of(chest_film())
     CASES["other IDs of unknown representation"].change(header)

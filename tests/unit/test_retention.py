@@ -76,3 +76,14 @@ def test_the_same_radiograph_sent_again_after_removal_is_not_analysed_again(
         assert len(ledger.study_instances(connection, "1.2.3")) == 1
     assert sweep(folder, before=LATER) == 1
     assert not folder.objects.path(radiograph).exists()
+
+
+def test_other_bytes_that_come_after_removal_do_not_bring_the_first_ones_back(
+    delivered: tuple[DataFolder, str, str],
+) -> None:
+    folder, _, _ = delivered
+    sweep(folder)
+    other = folder.objects.put(b"other bytes").key
+    assert receive(folder, instance(object_key=other), now=LATER) is Receipt.CONFLICT
+    with folder.database.read() as connection:
+        assert ledger.study_instances(connection, "1.2.3") == []

@@ -144,6 +144,7 @@ class TestLikely:
             (["R", "F"], Region(20, 100, 100, 200), ["Left"]),
             (["R", "F"], Region(180, 100, 260, 200), ["Right"]),
             (["L", "F"], Region(60, 100, 220, 200), ["Bilateral"]),
+            (["L", "F"], Region(98, 100, 238, 200), ["Bilateral"]),
             (["L", "F"], Region(20, 100, 150, 200), ["Right"]),
             (["A", "F"], Region(20, 100, 100, 200), []),
             ("", Region(20, 100, 100, 200), []),
@@ -216,8 +217,10 @@ class TestNotAnalysable:
             header.update(slices[0].header)
             header.SOPInstanceUID = f"1.2.3.{number}"
             slices.append(Film(header, NotAnalysable(Reason.MODALITY)))
-        report = report_on(*slices, film(LATERAL, "lateral"))
+        study = reading(*slices, film(LATERAL, "lateral"))
+        report = build_structured_report(study, heatmap=None)
         assert len(groups(report)) == 2
+        assert images_pointed_at(groups(report)[0]) == {text_of(study.films[0].header, "SOPInstanceUID")}
         assert f"1000 images not analysed: {Reason.MODALITY.sentence}." in texts(report, codes.COMMENT)
         assert len(evidence(report)) == 1001
 
@@ -363,6 +366,16 @@ class TestReportForOlderPeers:
 
 
 class TestNamesOfThings:
+    def test_no_two_things_have_the_same_name(self) -> None:
+        study = reading(film(flagged(0.9, RIGHT_LOWER, Region(160, 60, 220, 120))))
+        heatmap = build_heatmap(study, radiograph(60, 50), "source")
+        report = build_structured_report(study, heatmap)
+        own = [
+            made[name].value for made in (report, heatmap) for name in ("SOPInstanceUID", "SeriesInstanceUID")
+        ]
+        tracked = [item.UID for item in named(report, Code("112040", "DCM", "Tracking Unique Identifier"))]
+        assert len({*own, *tracked, report.DeviceUID}) == 7
+
     def test_the_uids_depend_on_images_model_and_revision_alone(self) -> None:
         uid = report_on(film(flagged())).SOPInstanceUID
         assert report_on(film(unflagged())).SOPInstanceUID == uid
