@@ -192,15 +192,8 @@ def _representation(element: RawDataElement) -> str:
 
 
 def _parsed_sequence(element: RawDataElement, encoding: _Encoding) -> DataElement | None:
-    # An unknown representation hides implicit VR little endian (PS3.5 section 6.2.2, note 2 of UN).
-    hidden = element.VR == VR.UN
-    raw = element._replace(
-        VR=VR.SQ,
-        is_implicit_VR=hidden or element.is_implicit_VR,
-        is_little_endian=hidden or element.is_little_endian,
-    )
     try:
-        parsed = convert_raw_data_element(raw, encoding=encoding)
+        parsed = convert_raw_data_element(element._replace(VR=VR.SQ), encoding=encoding)
         return _sequence(parsed, parsed.value, encoding)
     except Exception:  # noqa: BLE001 - pydicom raises anything on foreign bytes; no reader could follow them
         return None
