@@ -13,8 +13,7 @@ from pydicom.dataset import Dataset
 
 from config.settings import Settings
 from dicom_node.header import read_header
-from dicom_node.results.build import build_results
-from dicom_node.results.encoding import encode
+from dicom_node.results import build_results, encode
 from dicom_node.results.study import Film, Predecessor, StudyReading
 from inference.card import SHIPPED, ModelCard, load_card
 from inference.prediction import Outcome

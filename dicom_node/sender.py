@@ -32,7 +32,7 @@ from dicom_node.errors import (
     ResultRefused,
     TransferFailed,
 )
-from dicom_node.results.structured_report import as_comprehensive_sr
+from dicom_node.results import as_comprehensive_sr
 from dicom_node.retry import GiveUp, Policy, decide
 from storage import audit, queue
 from storage.errors import LeaseLost, ObjectMissing
