@@ -128,6 +128,7 @@ class SmallArchive:
     name = "the project's own small archive (Orthanc is not installed)"
 
     def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         entity = AE(AE_TITLE)
         entity.require_called_aet = True

@@ -37,6 +37,7 @@ NODE_AE_TITLE, SENDER_AE_TITLE = "DEMO_NODE", "DEMO_MODALITY"
 START_SECONDS = 60.0
 RESULTS_SECONDS = 180.0
 POLL_SECONDS = 0.1
+FILE_WIDTH = 110  # of the table where nobody's terminal says how wide it is
 
 
 class DemoFailed(NodeError):
@@ -65,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     logs.configure(LoggingSettings(level="error"))
     folder = arguments.keep or Path(tempfile.mkdtemp(prefix="dicom-node-demo-"))
     folder.mkdir(parents=True, exist_ok=True)
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else FILE_WIDTH)
     archive = start_archive(folder / "pacs")
     console.print(f"PACS stand-in: {archive.name}, {AE_TITLE} on port {archive.port}")
     node = _start_node(folder, archive.port)
