@@ -14,6 +14,7 @@ from config.settings import Settings
 
 FILE_NAME = "node.toml"
 PACKAGED_SETTINGS = Path(__file__).with_name(FILE_NAME)
+SERVICE_SETTINGS = Path("/etc/dicom-node") / FILE_NAME
 
 
 def load_settings(path: Path | None = None) -> Settings:
@@ -40,9 +41,14 @@ def load_settings(path: Path | None = None) -> Settings:
 
 
 def find_settings() -> Path:
-    """Find the settings file of a command that was given none: ``node.toml`` here, else the packaged one."""
-    here = Path.cwd() / FILE_NAME
-    return here if here.is_file() else PACKAGED_SETTINGS
+    """Find the settings file of a command that was given none.
+
+    It is ``node.toml`` in the current folder, else the service's in ``/etc/dicom-node``, else the packaged one.
+    """
+    for file in (Path.cwd() / FILE_NAME, SERVICE_SETTINGS):
+        if file.is_file():
+            return file
+    return PACKAGED_SETTINGS
 
 
 def check_settings(document: Mapping[str, Any], file: Path) -> Settings:

@@ -4,7 +4,6 @@ The same two functions serve the analysing process of the node and `dicom-node p
 the network, so in the node they run only in the child process (`dicom_node.child`).
 """
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,45 +13,12 @@ from pydicom.dataset import Dataset
 from config.settings import Settings
 from dicom_node.header import read_header
 from dicom_node.results import build_results, encode
-from dicom_node.results.study import Film, Predecessor, StudyReading
-from inference.card import SHIPPED, ModelCard, load_card
+from dicom_node.results.study import Film, StudyReading
+from dicom_node.tasks import ResultObject, StudyTask
+from inference.card import SHIPPED, load_card
 from inference.prediction import Outcome
 from inference.radiograph import Radiograph, read_radiograph
 from inference.reader import ChestReader
-
-
-@dataclass(frozen=True, slots=True)
-class AnalysedFilm:
-    """A file and what became of it; None: its analysis failed and waits for a person."""
-
-    path: Path
-    outcome: Outcome | None
-
-
-@dataclass(frozen=True, slots=True)
-class StudyTask:
-    """A study to report on. `reported_at` (seconds since 1970) is the time that all its objects carry."""
-
-    films: tuple[AnalysedFilm, ...]
-    revision: int
-    reported_at: float
-    predecessor: Predecessor | None
-
-
-@dataclass(frozen=True, slots=True)
-class ResultObject:
-    """An object to send, as the bytes of a Part 10 file."""
-
-    kind: str
-    sop_class_uid: str
-    sop_instance_uid: str
-    series_instance_uid: str
-    content: bytes
-
-
-def model_card(settings: Settings) -> ModelCard:
-    """Return the card of the model in force, its weights checked. Raises ModelDamaged."""
-    return load_card(settings.model.bundle or SHIPPED)
 
 
 class Analyst:
@@ -61,10 +27,9 @@ class Analyst:
     def __init__(self, settings: Settings) -> None:
         """Load the model, which takes about a second. Raises ModelDamaged."""
         self._settings = settings
-        self._card = model_card(settings)
-        self._reader = ChestReader(
-            settings.model.bundle or SHIPPED, settings.model.minimum_age_years, settings.model.threshold
-        )
+        bundle = settings.model.bundle or SHIPPED
+        self._card = load_card(bundle)
+        self._reader = ChestReader(bundle, settings.model.minimum_age_years, settings.model.threshold)
 
     def analyse(self, path: Path) -> Outcome:
         """Look at one instance."""

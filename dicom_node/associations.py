@@ -1,10 +1,11 @@
 """Associations that the node requests: opened, or refused with a reason that an administrator can act on."""
 
-from pynetdicom import AE
+from pynetdicom import AE, evt
 from pynetdicom.association import Association
 
 from config.settings import Destination
 from dicom_node.errors import AssociationRefused, PeerUnreachable
+from dicom_node.transport import bound
 
 VERIFICATION = "1.2.840.10008.1.1"
 """The Verification SOP class, C-ECHO (PS3.4 annex A)."""
@@ -12,6 +13,7 @@ VERIFICATION = "1.2.840.10008.1.1"
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 60.0
 IDLE_SECONDS = 60.0
+LEAST_PDU = 1024  # bytes; a heatmap in smaller pieces than that would be millions of them in memory
 
 
 def open_association(
@@ -33,9 +35,21 @@ def open_association(
     entity.network_timeout = IDLE_SECONDS
     for sop_class, syntaxes in contexts.items():
         entity.add_requested_context(sop_class, syntaxes)
-    association = entity.associate(destination.host, destination.port, ae_title=destination.ae_title)
+    try:
+        association = entity.associate(
+            destination.host,
+            destination.port,
+            ae_title=destination.ae_title,
+            evt_handlers=[(evt.EVT_CONN_OPEN, bound, [ANSWER_SECONDS])],
+        )
+    except OSError as error:  # before a connection is tried: the name service does not know the host
+        raise PeerUnreachable("host name is not known") from error
     answer = association.acceptor.primitive
     if association.is_established:
+        longest = association.acceptor.maximum_length or 0
+        if 0 < longest < LEAST_PDU:
+            association.abort()
+            raise AssociationRefused(f"peer takes PDUs of {longest} bytes only")
         association.network_timeout_response = "A-RELEASE"  # an idle association ends politely
         return association
     if association.is_rejected and answer is not None:

@@ -7,6 +7,7 @@ It ends by itself when its parent is gone, because its end of the pipe then read
 
 import multiprocessing
 import os
+import resource
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from dicom_node import logs
 from dicom_node.errors import AnalysisDied, AnalysisFailed
 
 START_SECONDS = 120.0  # loading torch and the model: about two seconds; a cold disk and a busy machine: more
+MEMORY_BYTES = 4 * 1024**3
+"""What a data set that inflates to gigabytes may take before it gets a MemoryError, and the machine none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,17 +115,18 @@ def _serve(pipe: Connection, settings: Settings) -> None:
     """Run in the child: answer questions until the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl-C reaches the whole group; the parent decides
     os.nice(5)  # receiving goes first
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     logs.configure(settings.logging)
     from dicom_node.analysis import Analyst  # noqa: PLC0415 - imports torch, which only the child shall pay for
 
     analyst = Analyst(settings)
-    pipe.send("ready")
-    while True:
-        try:
+    try:
+        pipe.send("ready")
+        while True:
             name, argument = pipe.recv()
-        except EOFError:
-            return
-        pipe.send(_answer(getattr(analyst, name), argument))
+            pipe.send(_answer(getattr(analyst, name), argument))
+    except (EOFError, OSError):  # the parent has gone
+        return
 
 
 def _answer(method: Callable[[object], object], argument: object) -> object:

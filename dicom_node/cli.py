@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from config.errors import ConfigError
 from dicom_node.errors import NodeError
+from dicom_node.version import package_version
 from inference.errors import InferenceError
 from storage.errors import StorageError
 
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="An AI node beside the PACS: chest radiographs in, a structured report and a heatmap back.",
         epilog="It assists, it does not diagnose. 'dicom-node COMMAND --help' explains a command.",
     )
+    parser.add_argument("--version", action="version", version=package_version())
     choices = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     chosen = words[0] if words and words[0] in COMMANDS else None
     for name, (module_name, line) in COMMANDS.items():
@@ -65,6 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
     except KeyboardInterrupt:
         return FAILED
+    except BrokenPipeError:  # what read our output has seen enough
+        sys.stdout = None
+        return DONE
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ _NEEDED = [
     )
 ]
 # Archives hold UIDs with leading zeros in a component; they are illegal and harmless.
-_UID = re.compile(r"[0-9.]{1,64}")
+_UID = re.compile(r"(?=.{1,64}\Z)[0-9]+(\.[0-9]+)*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

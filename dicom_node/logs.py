@@ -5,10 +5,13 @@ not on the list is dropped. The libraries' own loggers and warnings are silenced
 data sets (pynetdicom 3.0.4 whole data sets at debug level, highdicom 0.28.2 a patient's name in a warning).
 """
 
+import contextlib
+import io
 import logging
 import sys
 import threading
 import warnings
+from typing import TextIO
 
 import structlog
 from structlog.typing import EventDict
@@ -29,13 +32,13 @@ ALLOWED = frozenset(
         "delivery",
         "destination",
         "error_type",
-        "fault",
         "flagged",
         "job",
         "kind",
         "milliseconds",
         "objects",
         "reason",
+        "receipt",
         "retry_in_seconds",
         "revision",
         "role",
@@ -55,6 +58,9 @@ LIBRARIES = ("pynetdicom", "pydicom", "highdicom", "apscheduler", "alembic")
 def configure(settings: LoggingSettings) -> None:
     """Send this process's logs to stderr, and nobody else's."""
     warnings.simplefilter("ignore")
+    logging.getLogger().addHandler(
+        logging.NullHandler()
+    )  # else Python prints other libraries' warnings itself
     for name in LIBRARIES:
         logger = logging.getLogger(name)
         logger.handlers = [logging.NullHandler()]
@@ -69,9 +75,26 @@ def configure(settings: LoggingSettings) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(settings.level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(_Unfailing(sys.stderr)),
         cache_logger_on_first_use=False,
     )
+
+
+class _Unfailing(io.TextIOWrapper):
+    """A stream that a full disk or a closed pipe behind it makes silent: work never stops for a line of log."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(io.BytesIO())
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError, ValueError):
+            return self._stream.write(text)
+        return 0
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 def where_raised(error: BaseException) -> tuple[str, ...]:

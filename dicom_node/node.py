@@ -8,13 +8,13 @@ from enum import StrEnum
 import structlog
 
 from config.settings import Settings
-from dicom_node.analysis import model_card
 from dicom_node.loop import Loop
 from dicom_node.receiver import Receiver
 from dicom_node.sender import Sender
 from dicom_node.sweeps import Sweeps
 from dicom_node.worker import Worker
-from storage import audit, queue
+from inference.card import SHIPPED, load_card
+from storage import audit, queue, views
 from storage.folder import DataFolder
 from storage.schema import deliveries, jobs
 
@@ -57,7 +57,8 @@ class Node:
         """
         for role in sorted(self._roles):
             self._folder.lock_role(role)
-        card = model_card(self._settings) if Role.ANALYSE in self._roles else None
+        bundle = self._settings.model.bundle or SHIPPED
+        card = load_card(bundle) if Role.ANALYSE in self._roles else None
         self._folder.database.migrate()
         self._take_back()
         if card is not None:
@@ -96,12 +97,19 @@ class Node:
         """Queue what this role's killed predecessor was doing: the role's lock says that it is gone."""
         now = time.time()
         attempts = self._settings.retry.analyse_attempts
+        taken_back = 0
         with self._folder.database.write() as connection:
             if Role.ANALYSE in self._roles:
-                queue.release_leases(connection, jobs, now, attempts)
+                taken_back += queue.release_leases(connection, jobs, now, attempts)
             if Role.DELIVER in self._roles:
-                queue.release_leases(connection, deliveries, now, None)
+                taken_back += queue.release_leases(connection, deliveries, now, None)
             audit.append(connection, now, "node_started", roles=sorted(self._roles))
+            waiting = views.open_deliveries(connection)
+        if taken_back:
+            _log.warning("work_taken_back", count=taken_back)
+        configured = {destination.name for destination in self._settings.destinations}
+        for destination in waiting.keys() - configured:
+            _log.error("destination_not_configured", destination=destination, count=waiting[destination])
 
     def _loops(self) -> list[Loop]:
         return [loop for loop in (self._analysing, *self._delivering) if loop is not None]

@@ -16,11 +16,13 @@ from pydicom.uid import UID
 from pynetdicom import AE, AllStoragePresentationContexts, _config, evt
 from pynetdicom.transport import ThreadedAssociationServer
 
-from config.settings import Settings
+from config.settings import Settings, Source
 from dicom_node.associations import VERIFICATION
 from dicom_node.errors import DataSetRefused, PortUnavailable
 from dicom_node.header import Identity, read_identity
+from dicom_node.logs import where_raised
 from dicom_node.results.equipment import MANUFACTURER
+from dicom_node.transport import bound, end
 from inference.radiograph import decodable_transfer_syntaxes
 from storage import audit, ledger
 from storage.errors import StorageError
@@ -30,7 +32,11 @@ from storage.records import OWN_RESULT, Receipt, ReceivedInstance
 SUCCESS = 0x0000
 OUT_OF_RESOURCES = 0xA700
 REJECTED_PERMANENT, BY_USER, CALLING_AE_TITLE_NOT_RECOGNISED = 0x01, 0x01, 0x03
-MAXIMUM_PDU_SIZE = 131072  # what dcmtk and Orthanc use at most; bounds what one PDU can make us hold
+REJECTED_TRANSIENT, BY_PRESENTATION, LOCAL_LIMIT_EXCEEDED = 0x02, 0x03, 0x02
+MAXIMUM_PDU_SIZE = 131072  # what dcmtk and Orthanc use at most
+REQUEST_SECONDS = 10.0  # a connection that asks for nothing within these is a port scan
+CONNECTIONS = 10_000
+"""pynetdicom counts connections that have not asked for anything yet; the limit that counts is our own."""
 
 _log = structlog.get_logger()
 
@@ -43,6 +49,7 @@ class Receiver:
         self._folder = folder
         self._received = received
         self._server: ThreadedAssociationServer | None = None
+        self._stopping = False
 
     def start(self) -> tuple[str, int]:
         """Open the port and return the address that it is open on.
@@ -59,16 +66,18 @@ class Receiver:
         receiver = self._settings.receiver
         entity = AE(self._settings.node.ae_title)
         entity.require_called_aet = True
-        entity.maximum_associations = receiver.maximum_associations
+        entity.maximum_associations = CONNECTIONS
         entity.maximum_pdu_size = MAXIMUM_PDU_SIZE
         entity.network_timeout = receiver.network_timeout_seconds
-        entity.acse_timeout = receiver.network_timeout_seconds
+        entity.acse_timeout = min(REQUEST_SECONDS, receiver.network_timeout_seconds)
         entity.dimse_timeout = receiver.network_timeout_seconds
         syntaxes = list(decodable_transfer_syntaxes())
         for context in AllStoragePresentationContexts:
             entity.add_supported_context(str(context.abstract_syntax), syntaxes)
         entity.add_supported_context(VERIFICATION)
         handlers: list[evt.EventHandlerType] = [
+            (evt.EVT_CONN_OPEN, bound, [receiver.network_timeout_seconds]),
+            (evt.EVT_CONN_CLOSE, _remove_partial),
             (evt.EVT_REQUESTED, self._admit),
             (evt.EVT_REJECTED, self._note_refusal),
             (evt.EVT_C_STORE, self._store),
@@ -86,55 +95,89 @@ class Receiver:
 
     def stop(self) -> None:
         """Take no more associations, and end those that are open: what was not answered is sent again."""
+        self._stopping = True
         if self._server is not None:
             self._server.shutdown()
+            end(self._server.active_associations)
             self._server = None
 
     def _admit(self, event: evt.Event) -> None:
-        """Refuse strangers: a source is an AE title together with the addresses that it may call from."""
+        """Refuse strangers, and known sources beyond the limit.
+
+        A source is an AE title together with the addresses that it may call from.
+        """
         title, address = _caller(event)
-        if not self._settings.receiver.require_known_source or self._settings.source_of(title, address):
+        if self._settings.receiver.require_known_source and not self._settings.source_of(title, address):
+            refusal = (REJECTED_PERMANENT, BY_USER, CALLING_AE_TITLE_NOT_RECOGNISED)
+            reason = "no source has this AE title and address"
+        elif self._established() >= self._settings.receiver.maximum_associations:
+            refusal = (REJECTED_TRANSIENT, BY_PRESENTATION, LOCAL_LIMIT_EXCEEDED)
+            reason = "too many associations"
+        else:
             return
-        event.assoc.acse.send_reject(REJECTED_PERMANENT, BY_USER, CALLING_AE_TITLE_NOT_RECOGNISED)
-        self._note_refusal(event)
+        event.assoc.acse.send_reject(*refusal)
+        self._write_refusal(event, reason)
         event.assoc.kill()
 
+    def _established(self) -> int:
+        server = self._server
+        return 0 if server is None else sum(each.is_established for each in server.active_associations)
+
     def _note_refusal(self, event: evt.Event) -> None:
+        """Write down the one refusal that is left to pynetdicom."""
+        self._write_refusal(event, "called AE title is not this node's")
+
+    def _write_refusal(self, event: evt.Event, reason: str) -> None:
         title, address = _caller(event)
-        _log.warning("association_refused", ae_title=title, address=address)
+        _log.warning("association_refused", ae_title=title, address=address, reason=reason)
         try:
             with self._folder.database.write() as connection:
-                audit.append(connection, time.time(), "association_refused", ae_title=title, address=address)
+                audit.append(
+                    connection,
+                    time.time(),
+                    "association_refused",
+                    ae_title=title,
+                    address=address,
+                    reason=reason,
+                )
         except StorageError as error:
             _log.error("audit_unavailable", error_type=type(error).__name__)
 
     def _store(self, event: evt.Event) -> int | Dataset:
-        """Answer one C-STORE request (PS3.4 B.2.3)."""
-        started = time.perf_counter()
-        path = Path(event.dataset_path)
+        """Answer one C-STORE request (PS3.4 B.2.3); whatever keeps it from being stored, it may be sent again."""
         title, address = _caller(event)
         source = self._settings.source_of(title, address)
         source_name = source.name if source else title
+        path = Path(event.dataset_path)
         try:
-            self._require_room()
-            identity = read_identity(path)
-            instance = self._keep(
-                path,
-                identity,
-                source_name,
-                secondary_capture=bool(source and source.analyse_secondary_capture),
-            )
-            receipt = self._enter(instance, self._settings.quiet_seconds(source))
+            self._take(path, source, source_name)
         except DataSetRefused as refusal:
             _log.warning(
                 "instance_refused", source=source_name, status=refusal.status, comment=refusal.comment
             )
             return _status(refusal.status, refusal.comment)
-        except StorageError as error:
-            _log.error("instance_not_stored", source=source_name, error_type=type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - never 0x0000, and never 0xCxxx, for what is our own trouble
+            where = where_raised(error)
+            _log.error(
+                "instance_not_stored", source=source_name, error_type=type(error).__name__, where=where
+            )
             return _status(OUT_OF_RESOURCES, "cannot be stored now")
-        _log.info(
-            f"instance_{receipt}",
+        finally:
+            path.unlink(missing_ok=True)  # gone already where it was stored
+        return SUCCESS
+
+    def _take(self, path: Path, source: Source | None, source_name: str) -> None:
+        """Make file and row durable, in this order."""
+        started = time.perf_counter()
+        self._require_room()
+        identity = read_identity(path)
+        analyse_secondary_capture = bool(source and source.analyse_secondary_capture)
+        instance = self._keep(path, identity, source_name, secondary_capture=analyse_secondary_capture)
+        receipt = self._enter(instance, self._settings.quiet_seconds(source))
+        log = _log.warning if receipt is Receipt.CONFLICT else _log.info
+        log(
+            "instance_stored",
+            receipt=receipt,
             source=source_name,
             sop_class_uid=identity.sop_class_uid,
             sop_instance_uid=identity.sop_instance_uid,
@@ -144,10 +187,11 @@ class Receiver:
         )
         if receipt is Receipt.NEW:
             self._received()
-        return SUCCESS
 
     def _require_room(self) -> None:
         needed = self._settings.storage.minimum_free_megabytes * 1_000_000
+        if self._stopping:
+            raise DataSetRefused(OUT_OF_RESOURCES, "node is stopping")
         if self._folder.objects.free_bytes() < needed:
             raise DataSetRefused(OUT_OF_RESOURCES, "disk is almost full")
 
@@ -175,7 +219,8 @@ class Receiver:
             audit.append(
                 connection,
                 now,
-                f"instance_{receipt}",
+                "instance_stored",
+                receipt=receipt,
                 source=instance.source,
                 sop_instance_uid=instance.sop_instance_uid,
                 study_instance_uid=instance.study_instance_uid,
@@ -203,6 +248,13 @@ def _caller(event: evt.Event) -> tuple[str, str]:
     """Return the calling AE title and the address that the association comes from."""
     request = event.assoc.requestor.primitive
     return (request.calling_ae_title if request else ""), str(event.assoc.requestor.address)
+
+
+def _remove_partial(event: evt.Event) -> None:
+    """Delete the file of a data set whose connection ended in the middle."""
+    message = event.assoc.dimse.message
+    if message is not None and message._data_set_path is not None:
+        message._data_set_path.unlink(missing_ok=True)
 
 
 def _status(status: int, comment: str) -> Dataset:

@@ -44,6 +44,11 @@ POLL_SECONDS = 1.0
 LEASE_SECONDS = 300.0  # longer than connecting, negotiating and storing one object may take together
 DAY = 86400.0
 
+# PS3.4 table B.2-1 and PS3.7 annex C
+SUCCESS = 0x0000
+DUPLICATE_SOP_INSTANCE = 0x0111
+SOP_CLASS_NOT_SUPPORTED = 0x0122
+
 _SYNTAXES = [str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)]
 CONTEXTS = {
     str(Comprehensive3DSRStorage): _SYNTAXES,
@@ -90,8 +95,8 @@ class Sender:
     def step(self) -> float:
         """Send the delivery that has been due for longest; return after how many seconds to come back.
 
-        While the destination cannot be reached only the next attempt to reach it is timed: the deliveries stay
-        due, lose no attempts and all go out when it is back.
+        While the destination cannot be reached only the next attempt to reach it is timed: the deliveries stay due
+        and all go out when it is back.
         """
         now = self._clock()
         if now < self._connect_not_before:
@@ -108,6 +113,10 @@ class Sender:
                 self._deliver(delivery)
             except LeaseLost:
                 _log.warning("lease_lost", delivery=delivery.id)
+            except Exception as error:
+                # what nobody foresaw is tried again like what was, and then told by the loop
+                self._try_later(delivery, TransferFailed(type(error).__name__), delivery.attempts)
+                raise
         return 0.0
 
     def close(self) -> None:
@@ -173,7 +182,12 @@ class Sender:
                 raise ResultRefused(f"presentation context refused: {dataset.SOPClassUID.name}")
             dataset = as_comprehensive_sr(dataset)
         status = _store(association, dataset)
-        if status == 0x0000 or status & 0xF000 == 0xB000 or status == 0x0111:
+        refused = status == SOP_CLASS_NOT_SUPPORTED and dataset.SOPClassUID == Comprehensive3DSRStorage
+        if refused and ComprehensiveSRStorage in accepted:
+            # some archives accept the presentation context and refuse the object
+            dataset = as_comprehensive_sr(dataset)
+            status = _store(association, dataset)
+        if status in (SUCCESS, DUPLICATE_SOP_INSTANCE) or status & 0xF000 == 0xB000:
             return Delivered(status, str(dataset.SOPInstanceUID))
         raise _fault_of(status)
 
@@ -241,6 +255,6 @@ def _store(association: Association, dataset: Dataset) -> int:
 def _fault_of(status: int) -> DeliveryFault:
     """Say what a C-STORE status other than success means for the delivery (PS3.4 table B.2-1, PS3.7 annex C)."""
     words = f"C-STORE answered 0x{status:04X}"
-    if status == 0x0122 or status & 0xFF00 == 0xA900 or status & 0xF000 == 0xC000:
+    if status == SOP_CLASS_NOT_SUPPORTED or status & 0xFF00 == 0xA900 or status & 0xF000 == 0xC000:
         return ResultRefused(words, status)
     return TransferFailed(words, status)

@@ -36,6 +36,7 @@ class Sweeps:
             (self.expire_leases, LEASES_EVERY_SECONDS),
             (self.remove_finished_studies, HOUR_SECONDS),
             (self.remove_leftovers, HOUR_SECONDS),
+            (self.remove_orphans, DAY_SECONDS),
         ):
             self._scheduler.add_job(_guarded(sweep), "interval", seconds=seconds)
 
@@ -58,6 +59,13 @@ class Sweeps:
         """Apply retention; return how many studies were removed."""
         before = now - self._settings.retention.days * DAY_SECONDS
         return retention.remove_finished(self._folder.database, self._folder.objects, before, now)
+
+    def remove_orphans(self, now: float) -> int:
+        """Delete objects that no row needs; return how many files."""
+        received_before = now - self._settings.retention.days * DAY_SECONDS
+        return retention.remove_orphans(
+            self._folder.database, self._folder.objects, now - DAY_SECONDS, received_before
+        )
 
     def remove_leftovers(self, now: float) -> int:
         """Delete what an aborted transfer left in the incoming folder; return how many files."""

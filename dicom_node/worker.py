@@ -8,15 +8,15 @@ from typing import cast
 import structlog
 
 from config.settings import Settings
-from dicom_node.analysis import AnalysedFilm, ResultObject, StudyTask
 from dicom_node.child import AnalysisProcess
 from dicom_node.errors import AnalysisDied, AnalysisFailed
 from dicom_node.results.study import Predecessor
 from dicom_node.retry import GiveUp, Policy, decide
+from dicom_node.tasks import AnalysedFilm, ResultObject, StudyTask
 from inference.card import ModelCard
 from inference.prediction import Attention, NotAnalysable, Outcome, Prediction, Reason, Region
 from storage import audit, ledger, queue
-from storage.errors import LeaseLost
+from storage.errors import LeaseLost, StorageUnavailable
 from storage.folder import DataFolder
 from storage.records import AnalysedInstance, Job, JobKind, Result, StoredPrediction
 from storage.schema import jobs
@@ -24,8 +24,10 @@ from storage.states import State
 
 POLL_SECONDS = 1.0
 """Another process may have queued work: how often to look when nobody wakes us."""
-BLOCKED_SECONDS = 0.1
+BLOCKED_SECONDS = 0.5
 """A report that is due may wait for an image that another process analyses: how soon to look again."""
+STORAGE_SECONDS = 10.0
+"""How long the disk is given before a job is tried again that it had no room for."""
 STRUCTURED_REPORT = "structured_report"
 
 _log = structlog.get_logger()
@@ -96,6 +98,14 @@ class Worker:
             self._retry(job, error.error_type, where=error.where)
         except LeaseLost:
             _log.warning("lease_lost", job=job.id)
+        except StorageUnavailable:
+            # a full or slow disk is not the image's fault: it is tried until there is room
+            self._put_back(job, now=self._clock())
+            raise
+        except Exception as error:
+            # what nobody foresaw is tried again like what was foreseen, and then told by the loop
+            self._retry(job, type(error).__name__, where=None)
+            raise
 
     def _analyse(self, job: Job, started: float) -> None:
         path = self._folder.objects.path(cast(str, job.object_key))
@@ -169,6 +179,12 @@ class Worker:
             milliseconds=_since(started),
         )
         self._reported()
+
+    def _put_back(self, job: Job, now: float) -> None:
+        with self._folder.database.write() as connection:
+            queue.retry_later(
+                connection, jobs, job.id, self._owner, now + STORAGE_SECONDS, "storage_unavailable"
+            )
 
     def _retry(self, job: Job, reason: str, where: tuple[str, ...] | None) -> None:
         now = self._clock()

@@ -53,7 +53,7 @@ class FolderInUse(StorageError):
 
     def __init__(self, folder: Path, role: str) -> None:
         super().__init__(
-            f"{folder}: another node already has the role {role!r} on this data folder; stop it, or change data_dir"
+            f"{folder}: another node already has the role '{role}' on this data folder; stop it, or change data_dir"
         )
         self.folder = folder
         self.role = role

@@ -26,6 +26,8 @@ class DataFolder:
         except OSError as error:
             raise StorageUnavailable(f"{folder}: {error.strerror}") from error
         self.folder = folder
+        # SQLite would make it readable by everyone; its -wal and -shm files take their rights from it
+        os.close(os.open(folder / DATABASE_NAME, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
         self.database = Database(folder / DATABASE_NAME)
         self._locks: list[int] = []
 

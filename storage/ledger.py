@@ -35,14 +35,15 @@ def receive(connection: Connection, received: ReceivedInstance, quiet_seconds: f
         )
     ).one_or_none()
     if known is not None:
-        same = known.object_key == received.object_key
-        values: dict[str, object] = {"times_received": instances.c.times_received + 1}
-        if same:  # its object is in the store again, where retention had removed it
-            values["object_removed_at"] = None
-        else:
-            _keep_aside(connection, known.id, received, now)
-        connection.execute(update(instances).where(instances.c.id == known.id).values(values))
-        return Receipt.DUPLICATE if same else Receipt.CONFLICT
+        connection.execute(
+            update(instances)
+            .where(instances.c.id == known.id)
+            .values(times_received=instances.c.times_received + 1)
+        )
+        if known.object_key == received.object_key:
+            return Receipt.DUPLICATE
+        _keep_aside(connection, known.id, received, now)
+        return Receipt.CONFLICT
 
     stored_only = (
         OWN_RESULT if _is_own_result(connection, received.sop_instance_uid) else received.stored_only

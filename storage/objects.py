@@ -10,6 +10,7 @@ import hashlib
 import os
 import secrets
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,8 +31,12 @@ class ObjectStore:
     def __init__(self, folder: Path) -> None:
         self._objects = folder / "objects"
         self.incoming = folder / "incoming"
-        for needed in (self._objects, self.incoming):
+        # made and synced once, so that keeping an object never depends on a folder that is not durable yet
+        shards = [self._objects / f"{number:02x}" for number in range(256)]
+        for needed in (self._objects, self.incoming, *shards):
             needed.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for parent in (self._objects, folder, folder.parent):
+            _sync_folder(parent)
 
     def put(self, content: bytes) -> StoredObject:
         """Keep these bytes. They survive a power loss when this returns.
@@ -55,7 +60,7 @@ class ObjectStore:
         Raises
         ------
         StorageUnavailable
-            The disk is full or answers with an error; the file is gone.
+            The disk is full or answers with an error; nothing counts on the file.
         """
         try:
             with path.open("r+b") as file:
@@ -63,9 +68,6 @@ class ObjectStore:
                 size = file.tell()
                 os.fsync(file.fileno())
             target = self.path(key)
-            if not target.parent.exists():
-                target.parent.mkdir(exist_ok=True, mode=0o700)
-                _sync_folder(self._objects)
             path.replace(target)
             _sync_folder(target.parent)
         except OSError as error:
@@ -99,9 +101,18 @@ class ObjectStore:
         """Delete an object; one that is gone already is no error."""
         self.path(key).unlink(missing_ok=True)
 
+    def keys_by_shard(self, written_before: float) -> Iterator[set[str]]:
+        """Yield the keys of all objects that were written before, in 256 portions."""
+        for shard in sorted(self._objects.iterdir()):
+            with os.scandir(shard) as files:
+                yield {Path(file).stem for file in files if file.stat().st_mtime < written_before}
+
     def free_bytes(self) -> int:
-        """Return how much the disk under the store still holds."""
-        return shutil.disk_usage(self._objects).free
+        """Return how much the disk under the store still holds. Raises StorageUnavailable."""
+        try:
+            return shutil.disk_usage(self._objects).free
+        except OSError as error:
+            raise StorageUnavailable(f"{self._objects}: {error.strerror}") from error
 
     def remove_leftovers(self, older_than: float) -> int:
         """Delete files in `incoming` that nobody has written since `older_than`, and return how many."""

@@ -4,7 +4,7 @@ Rows stay: they are the proof of where a radiograph ended. What is not yet deliv
 person, or still in work is never removed, however old it is or however full the disk.
 """
 
-from sqlalchemy import Connection, exists, select, update
+from sqlalchemy import CompoundSelect, Connection, exists, or_, select, union_all, update
 
 from storage.engine import Database
 from storage.objects import ObjectStore
@@ -19,7 +19,7 @@ def remove_finished(database: Database, objects: ObjectStore, received_before: f
     """Remove the objects of finished studies whose every instance was received before `received_before`.
 
     Works in small transactions, so that the receiver never waits for it. The row is marked first: a crash in
-    between leaves a file that nothing needs, never a row that promises a file that is gone.
+    between leaves a file that nothing needs (`remove_orphans`), never a row that promises a file that is gone.
 
     Returns the number of studies whose objects were removed.
     """
@@ -33,6 +33,43 @@ def remove_finished(database: Database, objects: ObjectStore, received_before: f
         for key in keys:
             objects.remove(key)
         total += len(studies)
+
+
+def remove_orphans(
+    database: Database, objects: ObjectStore, written_before: float, received_before: float
+) -> int:
+    """Delete objects that no row needs: of a transaction that failed, of a removal that was cut short, bytes kept
+    aside since before `received_before`, or a removed radiograph that was sent again.
+
+    Only files written before `written_before` are looked at: a younger one may still get its row.
+
+    Returns the number of files deleted.
+    """
+    removed = 0
+    for keys in objects.keys_by_shard(written_before):
+        with database.read() as connection:
+            needed = set(connection.execute(_needed(keys, received_before)).scalars())
+        for key in keys - needed:
+            objects.remove(key)
+            removed += 1
+    return removed
+
+
+def _needed(keys: set[str], received_before: float) -> CompoundSelect[tuple[str]]:
+    received = select(instances.c.object_key).where(instances.c.object_removed_at.is_(None))
+    made = select(results.c.object_key).where(results.c.object_removed_at.is_(None))
+    aside = (
+        select(conflicting_objects.c.object_key)
+        .join(instances, instances.c.id == conflicting_objects.c.instance_id)
+        .where(
+            or_(instances.c.object_removed_at.is_(None), conflicting_objects.c.received_at >= received_before)
+        )
+    )
+    return union_all(
+        received.where(instances.c.object_key.in_(keys)),
+        made.where(results.c.object_key.in_(keys)),
+        aside.where(conflicting_objects.c.object_key.in_(keys)),
+    )
 
 
 def _finished(connection: Connection, received_before: float) -> list[str]:
@@ -61,10 +98,7 @@ def _finished(connection: Connection, received_before: float) -> list[str]:
 
 def _mark_removed(connection: Connection, study_instance_uid: str, now: float) -> list[str]:
     of_study = instances.c.study_instance_uid == study_instance_uid
-    aside = select(conflicting_objects.c.object_key).join(
-        instances, instances.c.id == conflicting_objects.c.instance_id
-    )
-    keys = list(connection.execute(aside.where(of_study)).scalars())
+    keys: list[str] = []
     for table, condition in (
         (instances, of_study),
         (results, results.c.study_instance_uid == study_instance_uid),

@@ -8,6 +8,9 @@ from storage.records import JobKind
 from storage.schema import conflicting_objects, deliveries, instances, jobs, predictions, results
 from storage.states import OPEN, State
 
+LONGEST_NUMBER = 18
+"""Digits of an id: more do not fit into the database's integers."""
+
 
 def status(connection: Connection, now: float) -> dict[str, Any]:
     """Return the queue in numbers: instances received, jobs and deliveries by state, and the oldest wait."""
@@ -76,7 +79,7 @@ def list_jobs(connection: Connection, state: State | None, most: int) -> list[di
 def find_study(connection: Connection, identifier: str) -> str | None:
     """Return the Study Instance UID behind a job or delivery id (`j7`, `d7`), any UID or an accession number."""
     number = identifier[1:]
-    if identifier[:1] in ("j", "d") and number.isdecimal():
+    if identifier[:1] in ("j", "d") and number.isdecimal() and len(number) <= LONGEST_NUMBER:
         query = (
             select(jobs.c.study_instance_uid).where(jobs.c.id == int(number))
             if identifier[0] == "j"
@@ -127,6 +130,7 @@ def study(connection: Connection, study_instance_uid: str) -> dict[str, Any]:
                 jobs.c.state,
                 jobs.c.reason,
                 jobs.c.attempts,
+                jobs.c.not_before,
                 jobs.c.ended_at,
                 predictions.c.score,
                 predictions.c.threshold,
@@ -135,6 +139,17 @@ def study(connection: Connection, study_instance_uid: str) -> dict[str, Any]:
             .outerjoin(predictions, predictions.c.instance_id == instances.c.id)
             .where(instances.c.study_instance_uid == study_instance_uid)
             .order_by(instances.c.id)
+        ),
+        "kept_aside": rows(
+            select(
+                instances.c.sop_instance_uid,
+                conflicting_objects.c.object_key,
+                conflicting_objects.c.source,
+                conflicting_objects.c.received_at,
+            )
+            .join(instances, instances.c.id == conflicting_objects.c.instance_id)
+            .where(instances.c.study_instance_uid == study_instance_uid)
+            .order_by(conflicting_objects.c.id)
         ),
         "reports": rows(
             select(
@@ -170,6 +185,16 @@ def study(connection: Connection, study_instance_uid: str) -> dict[str, Any]:
             .order_by(deliveries.c.id)
         ),
     }
+
+
+def open_deliveries(connection: Connection) -> dict[str, int]:
+    """Return how many deliveries each destination still has to get."""
+    counted = connection.execute(
+        select(deliveries.c.destination, func.count())
+        .where(deliveries.c.state.in_(OPEN))
+        .group_by(deliveries.c.destination)
+    )
+    return dict(counted.tuples().all())
 
 
 def failed_ids(connection: Connection, table: Table) -> list[int]:

@@ -6,7 +6,7 @@ Every fault is named at once, by its path and what is allowed there; exit status
 import argparse
 from pathlib import Path
 
-from config.load import load_settings
+from config.load import find_settings, load_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,13 +16,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         type=Path,
         metavar="FILE",
-        help="settings file (default: node.toml in this folder, else the one in the package)",
+        help="settings file (default: node.toml here, else /etc/dicom-node/node.toml, else the packaged one)",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Load the settings; faults leave as SettingsFault."""
-    settings = load_settings(arguments.file)
+    file = arguments.file or find_settings()
+    settings = load_settings(file)
+    print(f"settings: {file}")
     receiver = settings.receiver
     print(
         f"{settings.node.ae_title} receives on {receiver.host} port {receiver.port}; data in {settings.node.data_dir}"

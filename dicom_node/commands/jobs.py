@@ -37,7 +37,11 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(rows))
         return 0
     now = time.time()
-    table = Table("id", "what", "state", "attempts", "age", "next try", "reason", "study")
+    if not rows:
+        print("nothing")
+        return 0
+    table = Table("id", "what", "state", "attempts", "waits since", "next try", "reason")
+    table.add_column("study", overflow="fold")
     for row in rows:
         waits = row["not_before"] - now if row["state"] == State.QUEUED else 0
         what = row["kind"] + (f" to {row['destination']}" if "destination" in row else "")
@@ -46,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
             what,
             row["state"],
             str(row["attempts"]),
-            f"{now - row['queued_at']:.0f} s",
+            f"{now - row['queued_at']:.0f} s ago",
             f"in {waits:.0f} s" if waits > 0 else "",
             row["reason"] or "",
             row["study_instance_uid"],

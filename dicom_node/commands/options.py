@@ -14,7 +14,7 @@ def add_config(parser: argparse.ArgumentParser) -> None:
         "--config",
         type=Path,
         metavar="FILE",
-        help="settings file (default: node.toml in this folder, else the one in the package)",
+        help="settings file (default: node.toml here, else /etc/dicom-node/node.toml, else the packaged one)",
     )
 
 

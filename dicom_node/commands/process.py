@@ -12,12 +12,14 @@ from pathlib import Path
 
 from PIL import Image
 from pydicom import dcmread
-from pydicom.errors import InvalidDicomError
 
 from dicom_node import logs
-from dicom_node.analysis import AnalysedFilm, Analyst, ResultObject, StudyTask
+from dicom_node.analysis import Analyst
 from dicom_node.commands.options import add_config, settings_of
+from dicom_node.errors import DataSetRefused
+from dicom_node.header import read_identity
 from dicom_node.results.readable import readable_text
+from dicom_node.tasks import AnalysedFilm, ResultObject, StudyTask
 from inference.prediction import NotAnalysable, Outcome
 
 
@@ -37,9 +39,9 @@ def run(arguments: argparse.Namespace) -> int:
     unreadable = 0
     for path in arguments.files:
         try:
-            study_instance_uid = str(dcmread(path, stop_before_pixels=True).StudyInstanceUID)
-        except (InvalidDicomError, OSError, AttributeError) as error:
-            print(f"{path}: not a DICOM file of a study ({type(error).__name__})", file=sys.stderr)
+            study_instance_uid = read_identity(path).study_instance_uid
+        except DataSetRefused as error:
+            print(f"{path}: not a DICOM file of a study ({error.comment})", file=sys.stderr)
             unreadable += 1
             continue
         outcome = analyst.analyse(path)

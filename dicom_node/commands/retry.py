@@ -4,12 +4,15 @@
 """
 
 import argparse
+import re
 import sys
 import time
 
 from dicom_node.commands.options import add_config, open_existing_folder
 from storage import audit, ledger, queue, views
 from storage.schema import deliveries, jobs
+
+ID = rf"[jd][0-9]{{1,{views.LONGEST_NUMBER}}}"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Queue them and say which; exit status 1 if one of those named could not be."""
-    wrong = [each for each in arguments.ids if each[:1] not in ("j", "d") or not each[1:].isdecimal()]
+    wrong = [each for each in arguments.ids if not re.fullmatch(ID, each)]
     if wrong:
         print(f"dicom-node: not an id of a job (j7) or delivery (d7): {', '.join(wrong)}", file=sys.stderr)
         return 2

@@ -11,6 +11,7 @@ from typing import Any
 
 from dicom_node.commands.options import add_config, add_json, open_existing_folder
 from storage import views
+from storage.states import State
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,10 +49,16 @@ def _lines(study: dict[str, Any]) -> list[str]:
         elif row["score"] is not None:
             lines.append(
                 f"      {_time(row['ended_at'])} job j{row['job']} done: "
+                f"pneumonia {'likely' if row['score'] >= row['threshold'] else 'unlikely'}, "
                 f"score {row['score']:.3f}, threshold {row['threshold']:.3f}"
             )
         else:
             lines.append(f"      {_ended(row)} job j{row['job']} {_state(row)}")
+    for row in study["kept_aside"]:
+        lines.append(
+            f"  {_time(row['received_at'])} received from {row['source']} with other content under a known UID, "
+            f"kept aside and not analysed: {row['sop_instance_uid']}"
+        )
     for row in study["reports"]:
         lines.append(f"  {_ended(row)} report {row['revision']}: job j{row['job']} {_state(row)}")
     for row in study["deliveries"]:
@@ -70,8 +77,11 @@ def _state(row: dict[str, Any]) -> str:
 
 
 def _ended(row: dict[str, Any]) -> str:
-    return _time(row["ended_at"]) if row["ended_at"] is not None else " " * 12
+    if row["ended_at"] is not None:
+        return _time(row["ended_at"])
+    return f"(next try {_time(row['not_before'])})" if row["state"] == State.QUEUED else "(now)"
 
 
 def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds).strftime("%H:%M:%S.%f")[:-3]
+    """Return a moment on this machine's clock, to the millisecond."""
+    return datetime.fromtimestamp(seconds).isoformat(" ", "milliseconds")

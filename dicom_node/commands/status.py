@@ -32,9 +32,9 @@ def run(arguments: argparse.Namespace) -> int:
         table.add_row(f"deliveries to {destination}", *(str(counts[state]) for state in State))
     console = Console()
     console.print(
-        f"{status['instances_received']} instances received "
-        f"({status['instances_received_again']} times one that was here, "
-        f"{status['instances_kept_aside']} with other bytes kept aside)"
+        f"{status['instances_received']} instances received; received again: "
+        f"{status['instances_received_again']}, of these with other content, kept aside: "
+        f"{status['instances_kept_aside']}"
     )
     console.print(table)
     console.print(f"oldest waiting: {status['oldest_waiting_seconds']:.1f} s")

@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         port = _wait_until_ready(node, folder / "node.log")
         console.print(f"node: {NODE_AE_TITLE} on port {port}")
-        with Progress(console=console) as progress:
+        with Progress(console=Console(stderr=True)) as progress:
             sent = _send(list(demo_films(arguments.images)), port, progress)
             studies = _wait_for_results(sent, folder / "data", progress)
             complete = _show(sent, studies, archive, folder, console)
@@ -178,7 +178,7 @@ def _show(
         reports = [made for made in results if made.Modality == "SR"]
         heatmaps = [made for made in results if "PixelData" in made]
         complete = complete and bool(reports)
-        _write(reports, heatmaps, folder / "results" / f"{number:02d} {each.film.name}".replace("/", "_"))
+        _write(reports, heatmaps, folder / "results" / _folder_name(number, each.film.name))
         instance = _instance(story, dataset)
         score = instance.get("score")
         table.add_row(
@@ -194,6 +194,11 @@ def _show(
         "ms: from the film's arrival to its last result in the PACS; half a second of it is the quiet time"
     )
     return complete
+
+
+def _folder_name(number: int, film: str) -> str:
+    """Return a name that every system's shells and file systems take."""
+    return f"{number:02d}-" + re.sub(r"[^A-Za-z0-9.]+", "-", film).strip("-")
 
 
 def _instance(story: dict[str, Any] | None, dataset: Dataset) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from pydicom import dcmwrite
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from dicom_node.results.equipment import package_version
 from dicom_node.results.uids import derived_uid
+from dicom_node.version import package_version
 
 IMPLEMENTATION_CLASS_UID = derived_uid("implementation", "dicom-node")
 _SHORT_STRING = 16

@@ -4,27 +4,19 @@ PS3.3 C.7.5.1 (General Equipment), C.7.5.2 (Enhanced General Equipment) and C.12
 """
 
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 
 from pydicom.dataset import Dataset
 
 from dicom_node.results.codes import PROCESSING_EQUIPMENT, code_item
 from dicom_node.results.uids import device_uid
 from dicom_node.results.wording import plain_text
+from dicom_node.version import package_version
 from inference.card import ModelCard
 
 MANUFACTURER = "DICOM Node project"
 """Also how the receiver knows the node's own results when they come back."""
 
 _DIGEST_SHOWN = 12
-
-
-def package_version() -> str:
-    """The version of this package; "unknown" where it is run from a source tree that was not installed."""
-    try:
-        return version("dicom-node")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def software_versions(card: ModelCard) -> list[str]:

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
+from dicom_node.results import codes
+
 _INDENT = "  "
 
 
@@ -13,8 +15,16 @@ def readable_text(report: Dataset) -> str:
 
     Holds what the report says and nothing from the radiograph's header: no name, no date of birth.
     """
-    lines = [report.SeriesDescription, *_outline(report, depth=0)]
+    lines = [report.SeriesDescription, *_summary(report), "", *_outline(report, depth=0)]
     return "\n".join(lines) + "\n"
+
+
+def _summary(item: Dataset) -> Iterator[str]:
+    """The one sentence that a reader wants first: TID 1500 has it near the end."""
+    for child in item.get("ContentSequence", []):
+        if child.ValueType == "TEXT" and child.ConceptNameCodeSequence[0].CodeValue == codes.SUMMARY.value:
+            yield child.TextValue
+        yield from _summary(child)
 
 
 def _outline(item: Dataset, depth: int) -> Iterator[str]:

@@ -22,7 +22,9 @@ from dicom_node.results.modules import EMPTY_WHERE_UNKNOWN, PATIENT_AND_STUDY
 
 _Encoding: TypeAlias = str | list[str]
 
-_UID = re.compile(r"[0-9.]{1,64}")  # leading zeros in a component are illegal, common and harmless
+_UID = re.compile(
+    r"(?=.{1,64}\Z)[0-9]+(\.[0-9]+)*", re.ASCII
+)  # leading zeros in a component are illegal, common and harmless
 _DIRECTIONS = re.compile(r"[APRLHF]{1,3}")
 _OFFSET = re.compile(r"([+-])(\d\d)([0-5]\d)")
 _REPRESENTATIONS = frozenset(VR)

@@ -75,14 +75,15 @@ class StudyReading:
         Raises
         ------
         ValueError
-            No films, a time without a zone, or a predecessor where there is none or none where there must be one.
+            No films, a time without a zone, or a predecessor of the first report.
+            A later report may have none: the first may have failed.
         """
         if not self.films:
             raise ValueError("a report is about at least one image")
         if self.reported_at.tzinfo is None:
             raise ValueError("reported_at needs a time zone")
-        if (self.revision > 1) != (self.predecessor is not None):
-            raise ValueError("the first report has no predecessor, every later one has")
+        if self.revision == 1 and self.predecessor is not None:
+            raise ValueError("the first report has no predecessor")
 
     @property
     def predicted_films(self) -> tuple[Film, ...]:

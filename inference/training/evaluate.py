@@ -1,7 +1,7 @@
-"""`dicom-node evaluate`: how well a bundle does, on films that it has not learnt from.
+"""Measure a classifier on films that it has not learnt from, with 95 % bootstrap intervals.
 
-These are the films with split ``test``, and the part of the others that training sets aside for validation. Importing
-this module does not import torch, so that the command line answers at once.
+These are the films with split test, and the part of the others that training sets aside for validation. The folder
+is the one that `dicom-node train --help` describes.
 """
 
 import argparse

@@ -1,6 +1,15 @@
-"""`dicom-node train`: from a folder of films to a bundle (weights, card, curves) that the node can run.
+"""Train a classifier: from a folder of films to a bundle (weights, card, curves) that the node can run.
 
-Importing this module does not import torch, so that the command line answers at once.
+The folder holds pictures or DICOM files and a manifest.csv with a line for each. Its columns:
+
+  file      path relative to the folder
+  label     normal, pneumonia, or other (other findings: nothing is learnt from these)
+  patient   who it is; a patient's films are never on both sides of a split
+  source    optional: which hospital or set; the figures are told for each
+  split     optional: test keeps a film for the final figures, anything else is for training
+  findings, view, sex   optional: for what counts as an opacity, and for figures by group
+
+An interrupted training goes on where it was when it is started again with the same --out.
 """
 
 import argparse

@@ -10,10 +10,11 @@ import pytest
 from sqlalchemy import select
 
 from config.settings import ModelSettings, RetrySettings, Settings
-from dicom_node.analysis import AnalysedFilm, StudyTask, model_card
 from dicom_node.child import AnalysisProcess
 from dicom_node.errors import AnalysisDied, AnalysisFailed
+from dicom_node.tasks import AnalysedFilm, StudyTask
 from dicom_node.worker import Worker
+from inference.card import SHIPPED, load_card
 from inference.prediction import NotAnalysable, Prediction
 from storage.folder import DataFolder
 from storage.schema import deliveries, jobs, results
@@ -121,7 +122,7 @@ def worker(folder: DataFolder) -> Iterator[Callable[..., Worker]]:
 
     def make(clock: Callable[[], float], **model: float) -> Worker:
         settings = Settings(model=ModelSettings(**model), retry=RetrySettings(analyse_attempts=2))  # type: ignore[arg-type]
-        made.append(Worker(settings, folder, model_card(settings), OWNER, lambda: None, clock))
+        made.append(Worker(settings, folder, load_card(SHIPPED), OWNER, lambda: None, clock))
         return made[-1]
 
     yield make
@@ -134,7 +135,6 @@ def test_a_poisonous_image_fails_after_its_attempts_and_the_others_never_wait_fo
 ) -> None:
     bad, good = chest_film(study="poison"), chest_film(study="good")
     poisonous, key = "f" * 64, folder.objects.put(encoded(good)).key
-    folder.objects.path(poisonous).parent.mkdir()
     poison.rename(folder.objects.path(poisonous))
     receive(folder, instance(1, study=bad.StudyInstanceUID, object_key=poisonous), quiet=0.0)
     receive(folder, instance(2, study=good.StudyInstanceUID, object_key=key), quiet=0.0)

@@ -9,8 +9,9 @@ from PIL import Image
 from pydicom import dcmread, dcmwrite
 
 from config.settings import Settings
-from dicom_node.analysis import AnalysedFilm, Analyst, StudyTask
+from dicom_node.analysis import Analyst
 from dicom_node.demo.films import demo_films
+from dicom_node.tasks import AnalysedFilm, StudyTask
 
 PICTURE = Path(__file__).parents[2] / "docs" / "heatmap.jpg"
 HEIGHT = 720

@@ -5,6 +5,7 @@ import logging
 import threading
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
@@ -15,10 +16,11 @@ from dicom_node import logs
 
 @pytest.fixture(autouse=True)
 def _restored() -> Iterator[None]:
-    hook = threading.excepthook
+    hook, root = threading.excepthook, list(logging.getLogger().handlers)
     with warnings.catch_warnings():
         yield
     threading.excepthook = hook
+    logging.getLogger().handlers = root
     structlog.reset_defaults()
     for name in logs.LIBRARIES:
         logger = logging.getLogger(name)
@@ -46,6 +48,14 @@ def test_the_level_is_the_setting(capsys: pytest.CaptureFixture[str]) -> None:
     structlog.get_logger().info("quiet")
     structlog.get_logger().warning("loud")
     assert [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()] == ["loud"]
+
+
+def test_a_full_disk_behind_the_log_stops_no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Path("/dev/full").open("w", buffering=1, encoding="utf-8") as full:
+        monkeypatch.setattr("sys.stderr", full)
+        logs.configure(LoggingSettings())
+        structlog.get_logger().info("image_analysed")
+        full.detach()
 
 
 def test_what_ends_a_thread_is_logged_without_its_text(capsys: pytest.CaptureFixture[str]) -> None:

@@ -47,7 +47,7 @@ def test_file_and_folders_are_durable_before_the_key_is_told(
     path = store.incoming / "arriving"
     path.write_bytes(b"radiograph")
     key = store.adopt(path).key
-    assert synced == ["arriving", "objects", key[:2]]
+    assert synced == ["arriving", key[:2]]
 
 
 def test_an_altered_object_is_found(store: ObjectStore) -> None:

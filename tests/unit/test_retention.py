@@ -11,6 +11,7 @@ from storage.states import State
 from tests.instances import NOW, OWNER, analyse, claim_delivery, instance, receive, report, result
 
 LATER = NOW + 1000
+AGES = NOW * 2
 
 
 @pytest.fixture
@@ -73,8 +74,8 @@ def test_the_same_radiograph_sent_again_after_removal_is_not_analysed_again(
     assert folder.objects.put(b"radiograph").key == radiograph
     assert receive(folder, instance(object_key=radiograph), now=LATER) is Receipt.DUPLICATE
     with folder.database.read() as connection:
-        assert len(ledger.study_instances(connection, "1.2.3")) == 1
-    assert sweep(folder, before=LATER) == 1
+        assert ledger.study_instances(connection, "1.2.3") == []
+    assert retention.remove_orphans(folder.database, folder.objects, AGES, LATER) == 1
     assert not folder.objects.path(radiograph).exists()
 
 
@@ -87,3 +88,23 @@ def test_other_bytes_that_come_after_removal_do_not_bring_the_first_ones_back(
     assert receive(folder, instance(object_key=other), now=LATER) is Receipt.CONFLICT
     with folder.database.read() as connection:
         assert ledger.study_instances(connection, "1.2.3") == []
+
+
+def test_what_no_row_needs_is_removed_and_nothing_else(delivered: tuple[DataFolder, str, str]) -> None:
+    folder, radiograph, made = delivered
+    orphan, aside = folder.objects.put(b"of a failed transaction").key, folder.objects.put(b"kept aside").key
+    receive(folder, instance(object_key=aside), now=NOW + 20)
+    assert retention.remove_orphans(folder.database, folder.objects, 0.0, LATER) == 0
+    assert retention.remove_orphans(folder.database, folder.objects, AGES, NOW) == 1
+    assert [folder.objects.path(key).exists() for key in (radiograph, made, aside, orphan)] == [True] * 3 + [
+        False
+    ]
+
+
+def test_what_was_kept_aside_goes_after_its_own_time(delivered: tuple[DataFolder, str, str]) -> None:
+    folder, _, _ = delivered
+    sweep(folder)
+    aside = folder.objects.put(b"kept aside").key
+    receive(folder, instance(object_key=aside), now=LATER)
+    assert retention.remove_orphans(folder.database, folder.objects, AGES, LATER) == 0
+    assert retention.remove_orphans(folder.database, folder.objects, AGES, LATER + 1) == 1

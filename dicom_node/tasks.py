@@ -1,0 +1,36 @@
+"""What the node and its analysing process say to each other; importing this does not load the network."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dicom_node.results.study import Predecessor
+from inference.prediction import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysedFilm:
+    """A file and what became of it; None: its analysis failed and waits for a person."""
+
+    path: Path
+    outcome: Outcome | None
+
+
+@dataclass(frozen=True, slots=True)
+class StudyTask:
+    """A study to report on. `reported_at` (seconds since 1970) is the time that all its objects carry."""
+
+    films: tuple[AnalysedFilm, ...]
+    revision: int
+    reported_at: float
+    predecessor: Predecessor | None
+
+
+@dataclass(frozen=True, slots=True)
+class ResultObject:
+    """An object to send, as the bytes of a Part 10 file."""
+
+    kind: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    content: bytes
