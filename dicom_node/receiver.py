@@ -253,8 +253,9 @@ def _caller(event: evt.Event) -> tuple[str, str]:
 def _remove_partial(event: evt.Event) -> None:
     """Delete the file of a data set whose connection ended in the middle."""
     message = event.assoc.dimse.message
-    if message is not None and message._data_set_path is not None:
-        message._data_set_path.unlink(missing_ok=True)
+    partial = None if message is None else message._data_set_path  # pynetdicom tells nobody else
+    if isinstance(partial, Path):
+        partial.unlink(missing_ok=True)
 
 
 def _status(status: int, comment: str) -> Dataset:

@@ -7,6 +7,7 @@ that is switched off. Both are mended where a connection opens (EVT_CONN_OPEN), 
 
 import errno
 import socket
+import time
 from collections.abc import Iterable
 
 from pynetdicom import evt
@@ -35,7 +36,7 @@ def bound(event: evt.Event, seconds: float) -> None:
 
 
 def end(associations: Iterable[Association]) -> None:
-    """Close the connections of these associations, and wait until their threads have ended."""
+    """Close the connections of these associations, and wait for their threads for a few seconds."""
     ending = list(associations)
     for association in ending:
         connection = association.dul.socket
@@ -44,5 +45,7 @@ def end(associations: Iterable[Association]) -> None:
                 connection.socket.shutdown(socket.SHUT_RDWR)
             except OSError:  # its peer was faster
                 continue
+    deadline = time.monotonic() + CLOSE_SECONDS
     for association in ending:
-        association.join(CLOSE_SECONDS)
+        # one that has asked for nothing yet waits for its request a little longer, and holds nothing
+        association.join(max(0.0, deadline - time.monotonic()))

@@ -10,11 +10,12 @@ What a killed node left unfinished is taken up again at the next start.
 import argparse
 import signal
 import sys
-import threading
 
 from dicom_node import logs
 from dicom_node.commands.options import add_config, settings_of
 from dicom_node.node import Node, Role
+
+STOPPING = {signal.SIGTERM, signal.SIGINT}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,14 +34,14 @@ def run(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
     logs.configure(settings.logging)
     roles = frozenset(Role(role) for role in arguments.role or Role)
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    # Blocked in every thread and taken here: a handler would run in this thread at a moment of Python's choosing,
+    # which may be never while it waits for a lock.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     node = Node(settings, roles)
     node.start()
     listening = "" if node.address is None else f", listening on {node.address[0]} port {node.address[1]}"
     names = ", ".join(sorted(roles))
     print(f"dicom-node ready: {settings.node.ae_title}{listening} ({names})", file=sys.stderr, flush=True)
-    stopping.wait()
+    signal.sigwait(STOPPING)
     node.stop()
     return 0

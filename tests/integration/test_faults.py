@@ -1,5 +1,7 @@
 """What a hospital's day does to the node: strangers, wrong files, a PACS that is down, a node that is killed."""
 
+import contextlib
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,8 @@ from pynetdicom import AE
 from dicom_node.associations import VERIFICATION
 from tests.builders import chest_film, encoded, write
 from tests.integration.conftest import NODE_AE_TITLE, NodeProcess, Pacs, wait_for
+
+HALF_A_REQUEST = b"\x01\x00\x00\x00\xff\xff" + b"\0" * 10
 
 
 @pytest.fixture
@@ -145,6 +149,82 @@ def test_sigterm_stops_cleanly(own_node: NodeProcess) -> None:
     own_node.start()
     assert own_node.stop() == 0
     assert "node_stopped" in own_node.log
+
+
+def test_sigterm_ends_open_associations_and_what_was_not_answered_can_be_sent_again(
+    own_node: NodeProcess, own_pacs: Pacs, tmp_path: Path
+) -> None:
+    own_node.start()
+    entity = AE("PACS")
+    entity.add_requested_context(VERIFICATION)
+    association = entity.associate("127.0.0.1", own_node.port, ae_title=NODE_AE_TITLE)
+    assert association.is_established
+    with socket.create_connection(("127.0.0.1", own_node.port)) as half:
+        half.sendall(HALF_A_REQUEST)
+        assert own_node.stop() == 0
+    wait_for(lambda: not association.is_established)
+    own_node.start()
+    assert own_node.send(write(chest_film(study="after the stop"), tmp_path / "film.dcm")) == 0
+
+
+def test_silent_connections_do_not_keep_a_known_source_out(node: NodeProcess, tmp_path: Path) -> None:
+    silent = [socket.create_connection(("127.0.0.1", node.port)) for _ in range(40)]
+    for connection in silent[:20]:
+        connection.sendall(HALF_A_REQUEST)
+    assert node.send(write(chest_film(study="beside silence"), tmp_path / "film.dcm")) == 0
+    for connection in silent:
+        connection.close()
+
+
+def test_more_associations_than_the_limit_are_refused_as_temporary(
+    own_node: NodeProcess, own_pacs: Pacs
+) -> None:
+    own_node.write_config(own_pacs.port)
+    own_node.config.write_text(
+        own_node.config.read_text(encoding="utf-8").replace(
+            "[receiver]", "[receiver]\nmaximum_associations = 2"
+        ),
+        encoding="utf-8",
+    )
+    own_node.start()
+    entity = AE("PACS")
+    entity.add_requested_context(VERIFICATION)
+    first, second, third = (
+        entity.associate("127.0.0.1", own_node.port, ae_title=NODE_AE_TITLE) for _ in range(3)
+    )
+    answer = third.acceptor.primitive
+    assert first.is_established
+    assert second.is_established
+    assert third.is_rejected
+    assert answer is not None
+    assert (answer.result, answer.result_source, answer.diagnostic) == (2, 3, 2)
+    first.release()
+    second.release()
+
+
+def test_a_pdu_that_announces_gigabytes_is_not_read(node: NodeProcess) -> None:
+    with socket.create_connection(("127.0.0.1", node.port)) as peer:
+        peer.settimeout(20)
+        peer.sendall(b"\x01\x00\xff\xff\xff\xff" + b"\0" * 1000)
+        with contextlib.suppress(ConnectionResetError):
+            assert peer.recv(1) == b""
+
+
+def test_a_destination_whose_name_is_not_known_is_tried_again(
+    own_node: NodeProcess, own_pacs: Pacs, tmp_path: Path
+) -> None:
+    own_node.config.write_text(
+        own_node.config.read_text(encoding="utf-8").replace(
+            f'host = "127.0.0.1"\nport = {own_pacs.port}',
+            f'host = "no-such-host.invalid"\nport = {own_pacs.port}',
+        ),
+        encoding="utf-8",
+    )
+    own_node.start()
+    own_node.send(write(chest_film(study="no name"), tmp_path / "film.dcm"))
+    wait_for(lambda: any(row["reason"] == "host name is not known" for row in own_node.json("jobs")))
+    assert "host name is not known" in own_node.command("echo", "pacs").stderr
+    assert own_node.json("status")["deliveries"]["failed"] == 0
 
 
 def test_a_second_node_on_the_same_data_folder_says_why_it_stops(own_node: NodeProcess) -> None:

@@ -1,5 +1,7 @@
 """Deliveries, against peers that answer as archives do on their good and bad days."""
 
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -266,3 +268,58 @@ def test_a_result_whose_file_was_altered_is_not_sent(outbox: DataFolder) -> None
         one.step()
     [row] = rows(outbox)
     assert (row["state"], row["reason"], peer.stored) == (State.FAILED, "object_missing", [])
+
+
+def test_while_an_archive_is_down_only_one_delivery_is_tried_at_a_time(
+    folder: DataFolder, outbox: DataFolder
+) -> None:
+    receive(folder, instance(2, study="1.2.4"), quiet=0.0)
+    analyse(folder)
+    report(folder, [Result("structured_report", "1.2", "2.25.5", "2.25.9", "f" * 64)], ("peer",), NOW)
+    with sender(outbox, Peer()) as one:
+        for _ in range(5):
+            one.step()
+    assert sorted(int(str(row["attempts"])) for row in rows(outbox)) == [0, 1]
+
+
+def test_a_host_name_that_is_not_known_is_tried_again(outbox: DataFolder) -> None:
+    destination = Destination(name="peer", ae_title="PEER", host="no-such-host.invalid", port=104)
+    Sender(Settings(destinations=(destination,)), destination, outbox, OWNER, Clock()).step()
+    [row] = rows(outbox)
+    assert (row["state"], row["reason"]) == (State.QUEUED, "host name is not known")
+
+
+def test_a_peer_that_stops_in_the_middle_of_its_answer_is_given_up_in_time(
+    outbox: DataFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dicom_node.associations.ANSWER_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer_half() -> None:
+            connection, _ = listening.accept()
+            connection.recv(10)
+            connection.sendall(b"\x02\x00\x00\x00\x10\x00")
+            connection.recv(1_000_000)
+            held.append(connection)
+
+        held: list[socket.socket] = []
+        peer = threading.Thread(target=answer_half)
+        peer.start()
+        with sender(outbox, Peer(listening.getsockname()[1])) as one:
+            one.step()
+        peer.join()
+        for connection in held:
+            connection.close()
+    assert rows(outbox)[0]["state"] == State.QUEUED
+
+
+def test_an_archive_that_refuses_the_3d_object_gets_the_comprehensive_one(outbox: DataFolder) -> None:
+    peer = Peer()
+
+    def refuse_3d(event: evt.Event) -> int:
+        return 0x0122 if event.dataset.SOPClassUID == Comprehensive3DSRStorage else 0x0000
+
+    with peer.listening(refuse_3d), sender(outbox, peer) as one:
+        one.step()
+    assert rows(outbox)[0]["state"] == State.DONE
+    assert [each.SOPClassUID for each in peer.stored] == [Comprehensive3DSRStorage, ComprehensiveSRStorage]

@@ -331,12 +331,13 @@ class TestRevised:
         (summary,) = texts(report_on(film(flagged()), revision=2), codes.SUMMARY)
         assert summary.endswith("Revision 2, replaces the earlier report.")
 
-    @pytest.mark.parametrize(("revision", "predecessor"), [(1, PREDECESSOR), (2, None)])
-    def test_a_revision_without_predecessor_is_refused(
-        self, revision: int, predecessor: Predecessor | None
-    ) -> None:
+    def test_a_first_report_with_a_predecessor_is_refused(self) -> None:
         with pytest.raises(ValueError, match="predecessor"):
-            StudyReading((film(flagged()),), CARD, "CXR_NODE", revision, REPORTED_AT, predecessor)
+            StudyReading((film(flagged()),), CARD, "CXR_NODE", 1, REPORTED_AT, PREDECESSOR)
+
+    def test_a_study_whose_first_report_failed_is_reported_without_a_predecessor(self) -> None:
+        study = StudyReading((film(flagged()),), CARD, "CXR_NODE", 2, REPORTED_AT, None)
+        assert "PredecessorDocumentsSequence" not in build_structured_report(study, None)
 
 
 class TestReportForOlderPeers:

@@ -1,0 +1,87 @@
+"""What the receiver answers when disk or database are in trouble: never Success, and nothing half-kept."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
+from pynetdicom import AE
+from sqlalchemy import func, select
+
+from config.settings import Settings, Source
+from dicom_node.receiver import OUT_OF_RESOURCES, Receiver
+from storage.errors import StorageUnavailable
+from storage.folder import DataFolder
+from storage.schema import instances
+from tests.builders import chest_film
+
+
+@pytest.fixture
+def receiving(folder: DataFolder) -> Iterator[tuple[DataFolder, Callable[[Dataset], Dataset]]]:
+    """A receiver on a free port, and a way to send it a film."""
+    source = Source(name="pacs", ae_title="PACS", hosts=("127.0.0.1",))  # type: ignore[arg-type]
+    receiver = Receiver(Settings(sources=(source,), receiver={"port": 0}), folder, lambda: None)  # type: ignore[arg-type]
+    host, port = receiver.start()
+
+    def send(film: Dataset) -> Dataset:
+        film.file_meta = FileMetaDataset()
+        film.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        entity = AE("PACS")
+        entity.add_requested_context(film.SOPClassUID, ExplicitVRLittleEndian)
+        association = entity.associate(host, port, ae_title="CXR_NODE")
+        answer = association.send_c_store(film)
+        association.release()
+        return answer
+
+    yield folder, send
+    receiver.stop()
+
+
+def rows(folder: DataFolder) -> int:
+    with folder.database.read() as connection:
+        return int(connection.execute(select(func.count()).select_from(instances)).scalar_one())
+
+
+def test_success_means_file_and_row(receiving: tuple[DataFolder, Callable[[Dataset], Dataset]]) -> None:
+    folder, send = receiving
+    assert send(chest_film()).Status == 0x0000
+    assert rows(folder) == 1
+    assert len(list(folder.folder.glob("objects/*/*.dcm"))) == 1
+    assert list(folder.objects.incoming.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("part", "method", "error"),
+    [
+        ("database", "write", StorageUnavailable("database is locked")),
+        ("objects", "adopt", StorageUnavailable("No space left on device")),
+        ("objects", "free_bytes", StorageUnavailable("Input/output error")),
+        ("database", "write", RuntimeError("what nobody foresaw")),
+        ("objects", "adopt", MemoryError()),
+    ],
+)
+def test_trouble_of_our_own_is_out_of_resources_and_leaves_no_row(
+    receiving: tuple[DataFolder, Callable[[Dataset], Dataset]],
+    monkeypatch: pytest.MonkeyPatch,
+    part: str,
+    method: str,
+    error: Exception,
+) -> None:
+    folder, send = receiving
+
+    def fail(*_: Any) -> None:
+        raise error
+
+    @contextmanager
+    def fail_in_context() -> Iterator[None]:
+        raise error
+        yield
+
+    with monkeypatch.context() as broken:
+        broken.setattr(getattr(folder, part), method, fail_in_context if method == "write" else fail)
+        assert send(chest_film()).Status == OUT_OF_RESOURCES
+    assert rows(folder) == 0
+    assert list(folder.objects.incoming.iterdir()) == []
+    assert send(chest_film()).Status == 0x0000
