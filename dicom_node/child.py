@@ -7,12 +7,14 @@ It ends by itself when its parent is gone, because its end of the pipe then read
 
 import multiprocessing
 import os
+import re
 import resource
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 
 from config.settings import Settings
 from dicom_node import logs
@@ -115,11 +117,11 @@ def _serve(pipe: Connection, settings: Settings) -> None:
     """Run in the child: answer questions until the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl-C reaches the whole group; the parent decides
     os.nice(5)  # receiving goes first
-    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     logs.configure(settings.logging)
     from dicom_node.analysis import Analyst  # noqa: PLC0415 - imports torch, which only the child shall pay for
 
     analyst = Analyst(settings)
+    _limit_memory()
     try:
         pipe.send("ready")
         while True:
@@ -127,6 +129,14 @@ def _serve(pipe: Connection, settings: Settings) -> None:
             pipe.send(_answer(getattr(analyst, name), argument))
     except (EOFError, OSError):  # the parent has gone
         return
+
+
+def _limit_memory() -> None:
+    """Let this process take MEMORY_BYTES more than it has now, with its libraries and the model loaded."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    [kilobytes] = re.findall(r"^VmData:\s+(\d+) kB$", status, re.MULTILINE)
+    limit = int(kilobytes) * 1024 + MEMORY_BYTES
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
 def _answer(method: Callable[[object], object], argument: object) -> object:

@@ -8,7 +8,7 @@ from typing import cast
 import structlog
 
 from config.settings import Settings
-from dicom_node.child import AnalysisProcess
+from dicom_node.child import START_SECONDS, AnalysisProcess
 from dicom_node.errors import AnalysisDied, AnalysisFailed
 from dicom_node.results.study import Predecessor
 from dicom_node.retry import GiveUp, Policy, decide
@@ -16,6 +16,7 @@ from dicom_node.tasks import AnalysedFilm, ResultObject, StudyTask
 from inference.card import ModelCard
 from inference.prediction import Attention, NotAnalysable, Outcome, Prediction, Reason, Region
 from storage import audit, ledger, queue
+from storage.engine import BUSY_SECONDS
 from storage.errors import LeaseLost, StorageUnavailable
 from storage.folder import DataFolder
 from storage.records import AnalysedInstance, Job, JobKind, Result, StoredPrediction
@@ -52,8 +53,9 @@ class Worker:
         self._reported = reported
         self._clock = clock
         self._process = AnalysisProcess(settings)
-        # a lease outlives the deadline and the start of a fresh child, so that only a dead worker loses it
-        self._lease_seconds = settings.model.deadline_seconds + 150.0
+        # a lease outlives the deadline, the start of a fresh child and a busy database, so that only a dead
+        # worker loses it
+        self._lease_seconds = settings.model.deadline_seconds + START_SECONDS + 2 * BUSY_SECONDS
         self._policy = Policy(
             first_seconds=settings.retry.analyse_first_seconds,
             longest_seconds=3600.0,

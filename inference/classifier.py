@@ -38,12 +38,15 @@ class Classifier:
         # A film is too little work for two threads, and torch's threads spin: under load they make each other
         # twenty times slower. More films at once are for more processes.
         torch.set_num_threads(1)
-        self._network = load_network(self.card.architecture, bundle / WEIGHTS_NAME)
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._network = load_network(self.card.architecture, bundle / WEIGHTS_NAME).to(self._device)
 
     def classify(self, radiograph: Radiograph) -> Classification:
         """Look at one film; the same film gives the same answer."""
-        picture = torch.from_numpy(network_input(radiograph.pixels, self.card.input_size))[None, None]
+        picture = torch.from_numpy(network_input(radiograph.pixels, self.card.input_size))[None, None].to(
+            self._device
+        )
         with torch.inference_mode():
             logit, activation = class_activation(self._network, (picture - self.card.mean) / self.card.std)
         score = torch.sigmoid(logit / self.card.temperature)
-        return Classification(float(score), activation[0].numpy())
+        return Classification(float(score), activation[0].cpu().numpy())

@@ -149,7 +149,6 @@ def _claim(
         .where(table.c.state.in_(origins(Event.CLAIM)), table.c.not_before <= now, *conditions)
         .order_by(table.c.not_before, table.c.id)
         .limit(1)
-        .with_for_update(skip_locked=True)
     )
     return (
         connection.execute(

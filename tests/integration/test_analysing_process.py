@@ -3,14 +3,16 @@
 import multiprocessing
 import os
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 from sqlalchemy import select
 
 from config.settings import ModelSettings, RetrySettings, Settings
-from dicom_node.child import AnalysisProcess
+from dicom_node.child import MEMORY_BYTES, AnalysisProcess
 from dicom_node.errors import AnalysisDied, AnalysisFailed
 from dicom_node.tasks import AnalysedFilm, StudyTask
 from dicom_node.worker import Worker
@@ -106,6 +108,21 @@ def test_an_error_tells_its_type_and_place_and_nothing_of_the_patient(
     assert caught.value.error_type == "FileNotFoundError"
     assert caught.value.where
     assert "CANARY" not in repr((caught.value.args, caught.value.where))
+
+
+def test_a_deflate_bomb_gets_no_more_memory_than_the_limit(
+    started: Callable[..., AnalysisProcess], film: Path, tmp_path: Path
+) -> None:
+    head = encoded(chest_film(), DeflatedExplicitVRLittleEndian)
+    meta = head[: 144 + int.from_bytes(head[140:144], "little")]
+    squeeze = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    megabyte = squeeze.compress(bytes(1024**2)) + squeeze.flush(zlib.Z_FULL_FLUSH)
+    bomb = tmp_path / "bomb.dcm"
+    bomb.write_bytes(meta + megabyte * (MEMORY_BYTES // 1024**2 + 100) + squeeze.flush())
+    process = started()
+    with pytest.raises(AnalysisFailed, match="MemoryError"):
+        process.ask("analyse", bomb, 120.0)
+    assert isinstance(process.ask("analyse", film, 60.0), Prediction)
 
 
 def test_a_broken_file_is_a_result_and_no_error(
