@@ -194,7 +194,7 @@ def open_deliveries(connection: Connection) -> dict[str, int]:
         .where(deliveries.c.state.in_(OPEN))
         .group_by(deliveries.c.destination)
     )
-    return dict(counted.tuples().all())
+    return {destination: count for destination, count in counted}  # noqa: C416 - a Row is no pair to dict()
 
 
 def failed_ids(connection: Connection, table: Table) -> list[int]:
@@ -204,7 +204,7 @@ def failed_ids(connection: Connection, table: Table) -> list[int]:
 
 def _by_state(connection: Connection, table: Table) -> dict[str, int]:
     counted = connection.execute(select(table.c.state, func.count()).group_by(table.c.state))
-    found: dict[str, int] = dict(counted.tuples().all())
+    found: dict[str, int] = {state: count for state, count in counted}  # noqa: C416 - a Row is no pair to dict()
     return {str(state): found.get(state, 0) for state in State}
 
 
