@@ -6,10 +6,8 @@ Versions: Orthanc 1.10.1 (Debian 12) has no heartbeat for scripts, so the test c
 import json
 import os
 import shutil
-import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,9 @@ from pydicom.uid import UID, ComprehensiveSRStorage, SecondaryCaptureImageStorag
 from pynetdicom import AE, StoragePresentationContexts, evt
 
 from config.load import load_settings
+from dicom_node.demo.archive import free_port
 from tests.builders import chest_film, encoded
+from tests.integration.conftest import wait_for
 
 DOCKER = Path(__file__).parents[2] / "docker"
 NODE = load_settings(DOCKER / "node.toml").node.ae_title
@@ -30,22 +30,6 @@ ORTHANC = shutil.which("Orthanc", path=f"{os.environ.get('PATH', '')}:/usr/sbin"
 DEADLINE_SECONDS = 30.0
 
 pytestmark = pytest.mark.skipif(ORTHANC is None, reason="peer missing: Orthanc (Debian's package orthanc)")
-
-
-def wait_for(what: Callable[[], Any]) -> Any:
-    """Ask until there is an answer that is true."""
-    waited_until = time.monotonic() + DEADLINE_SECONDS
-    while time.monotonic() < waited_until:
-        if answer := what():
-            return answer
-        time.sleep(0.05)
-    pytest.fail(f"not within {DEADLINE_SECONDS} seconds: {what}")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port: int = listening.getsockname()[1]
-        return port
 
 
 class Pacs:
