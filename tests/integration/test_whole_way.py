@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from pydicom import dcmread
+from pydicom import dcmread, dcmwrite
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -13,6 +13,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from dicom_node.demo.films import demo_films
 from tests.builders import NAMES, chest_film, write
 from tests.integration.conftest import NodeProcess, Pacs, tool, wait_for
 
@@ -92,6 +93,19 @@ def test_a_film_compressed_by_dcmtk_comes_back_with_report_and_heatmap(
     subprocess.run([tool(program), *options, str(plain), str(path)], check=True, capture_output=True)
     film = dcmread(path)  # a lossy codec gives the film a new SOP Instance UID
     assert node.send(path, options=option) == 0
+    for made in reported(pacs, film):
+        assert_valid(made, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "option"), [("real chest, JPEG 2000 lossless", "-xv"), ("real chest, JPEG 2000", "-xw")]
+)
+def test_a_real_film_in_jpeg_2000_comes_back_with_report_and_heatmap(
+    node: NodeProcess, pacs: Pacs, tmp_path: Path, name: str, option: str
+) -> None:
+    film = next(each.dataset for each in demo_films(None) if each.name == name)
+    dcmwrite(tmp_path / "film.dcm", film, enforce_file_format=True)
+    assert node.send(tmp_path / "film.dcm", options=option) == 0
     for made in reported(pacs, film):
         assert_valid(made, tmp_path)
 
