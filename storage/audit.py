@@ -1,7 +1,8 @@
 """The audit trail: who sent, who was refused, what was sent where. Append-only, each record chained to the one before.
 
 A record's digest covers its own content and the digest of its predecessor, so that a changed or missing record
-breaks the chain from there on. Details are for machines: no patient data, and UIDs rather than names.
+breaks the chain from there on; that the last ones are missing cannot be seen from the chain alone.
+Details are for machines: no patient data, and UIDs rather than names.
 """
 
 import hashlib
