@@ -2,23 +2,27 @@
 
 Columns of the manifest (others are allowed and not read):
 
-=========  ==========================================================================================
-file       path of a picture (JPEG, PNG) or DICOM file, relative to the folder
-label      ``normal``, ``pneumonia`` or ``other`` (other findings)
-patient    who it is; all films of a patient fall on the same side of a split
-source     optional: where it comes from (a hospital, a public set); figures are told per source
-split      optional: ``test`` keeps a film for the final figure, anything else is for training
-findings   optional: other findings divided by ``|``; ``Consolidation`` and ``Infiltration`` are opacities too
-view, sex  optional: for figures per group
-=========  ==========================================================================================
+===========  ==========================================================================================
+file         path of a picture (JPEG, PNG) or DICOM file, relative to the folder
+label        ``normal``, ``pneumonia`` or ``other`` (other findings)
+patient      who it is; all films of a patient fall on the same side of a split
+source       optional: where it comes from (a hospital, a public set); figures are told per source
+split        optional: ``test`` keeps a film for the final figure, anything else is for training
+findings     optional: other findings divided by ``|``; ``Consolidation`` and ``Infiltration`` are opacities too
+probability  optional: 0 to 1, how likely the film shows an opacity where its label is uncertain
+view, sex    optional: for figures per group
+age          optional: years
+subtype      optional: ``bacteria`` or ``virus``
+boxes        optional: where opacities are known, in pixels of the file: ``x y width height``, divided by ``|``
+===========  ==========================================================================================
 """
 
 import csv
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 import pydicom
@@ -35,23 +39,39 @@ _LABELS: Final = frozenset({"normal", "pneumonia", "other"})
 _OPACITIES: Final = frozenset({"Pneumonia", "Consolidation", "Infiltration"})
 _PICTURES: Final = frozenset({".jpg", ".jpeg", ".png"})
 
+Box: TypeAlias = tuple[int, int, int, int]
+
 
 @dataclass(frozen=True, slots=True)
 class Film:
     """One line of the manifest.
 
-    `positive` is None for films with other findings only: too near to pneumonia to be called negative (atelectasis,
-    effusion, a mass), so nothing is learnt from them. `duplicate` marks the same bytes as an earlier film's.
+    `positive` is the label: None for films with other findings only (atelectasis, effusion, a mass), too near to
+    pneumonia to be called negative. Figures use it alone. `probability` is how likely the film shows an opacity where
+    the label is uncertain; `target` is what is learnt from the two. `duplicate` marks the same bytes as an earlier
+    film's. `age` is in years, None if unknown; `subtype` is ``bacteria``, ``virus`` or empty; `boxes` are known
+    opacities: left, top, right, bottom in pixels of the file.
     """
 
     path: Path
-    patient: str
+    patient: str = field(repr=False)
     source: str
     positive: bool | None
     test: bool
     duplicate: bool
     view: str
     sex: str
+    age: float | None
+    subtype: str
+    boxes: tuple[Box, ...]
+    probability: float | None
+
+    @property
+    def target(self) -> float | None:
+        """What training aims at, 0 to 1: the probability where there is one, else the label; None: not learnt from."""
+        if self.probability is not None:
+            return self.probability
+        return None if self.positive is None else float(self.positive)
 
     @property
     def validation(self) -> bool:
@@ -107,8 +127,17 @@ def _films(folder: Path, rows: Iterable[dict[str, str]]) -> Iterator[Film]:
             duplicate=digest in seen,
             view=row.get("view") or "",
             sex=row.get("sex") or "",
+            age=float(row["age"]) if row.get("age") else None,
+            subtype=row.get("subtype") or "",
+            boxes=tuple(_box(box) for box in (row.get("boxes") or "").split("|") if box),
+            probability=float(row["probability"]) if row.get("probability") else None,
         )
         seen.add(digest)
+
+
+def _box(text: str) -> Box:
+    left, top, width, height = (int(number) for number in text.split())
+    return left, top, left + width, top + height
 
 
 def load_film(path: Path) -> Radiograph:
