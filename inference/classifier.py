@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from inference.card import WEIGHTS_NAME, load_card
-from inference.network import class_activation, load_network
+from inference.network import load_network
 from inference.preprocessing import network_input
 from inference.radiograph import Radiograph
 
@@ -17,11 +17,13 @@ from inference.radiograph import Radiograph
 class Classification:
     """The calibrated probability, and what each part of the film adds to it.
 
-    `activation` is (rows, columns) over the whole film: positive speaks for the finding, negative against it.
+    `activation` is (rows, columns) over the whole film: positive speaks for the finding, negative against it;
+    `features` are the pooled features that the score was made from.
     """
 
     score: float
     activation: NDArray[np.float32]
+    features: NDArray[np.float32]
 
 
 class Classifier:
@@ -39,7 +41,9 @@ class Classifier:
         # twenty times slower. More films at once are for more processes.
         torch.set_num_threads(1)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._network = load_network(self.card.architecture, bundle / WEIGHTS_NAME).to(self._device)
+        self._network = load_network(
+            self.card.architecture, len(self.card.labels), bundle / WEIGHTS_NAME
+        ).to(self._device)
 
     def classify(self, radiograph: Radiograph) -> Classification:
         """Look at one film; the same film gives the same answer."""
@@ -47,6 +51,6 @@ class Classifier:
             self._device
         )
         with torch.inference_mode():
-            logit, activation = class_activation(self._network, (picture - self.card.mean) / self.card.std)
-        score = torch.sigmoid(logit / self.card.temperature)
-        return Classification(float(score), activation[0].cpu().numpy())
+            logits, maps, features = self._network((picture - self.card.mean) / self.card.std)
+        score = torch.sigmoid(logits[0, 0] / self.card.temperature)
+        return Classification(float(score), maps[0, 0].cpu().numpy(), features[0].cpu().numpy())

@@ -1,9 +1,10 @@
 """What can go wrong in this room.
 
 InferenceError
-├── ImageRejected       reject: the image cannot be analysed, for a coded reason
-├── ModelDamaged        stop: the model is not what its card says
-└── DataUnusable        stop: films cannot be trained or measured on
+├── ImageRejected         reject: the image cannot be analysed, for a coded reason
+├── ModelDamaged          stop: the model is not what its card says
+├── DataUnusable          stop: films cannot be trained or measured on
+└── ArchitectureUnusable  stop: no classifier can be made of that name
 """
 
 from pathlib import Path
@@ -40,4 +41,13 @@ class DataUnusable(InferenceError):
     def __init__(self, path: Path, fault: str) -> None:
         super().__init__(f"{path}: {fault}")
         self.path = path
+        self.fault = fault
+
+
+class ArchitectureUnusable(InferenceError):
+    """No classifier can be made of `architecture`; `fault` says why."""
+
+    def __init__(self, architecture: str, fault: str) -> None:
+        super().__init__(f"{architecture}: {fault}")
+        self.architecture = architecture
         self.fault = fault

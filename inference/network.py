@@ -1,4 +1,4 @@
-"""The network and its weights on disk: one logit, and the map that it is the mean of."""
+"""The network and its weights on disk: a logit for each label, and the map that each logit is the mean of."""
 
 from pathlib import Path
 from typing import Final
@@ -9,34 +9,59 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from inference.errors import ModelDamaged
-from inference.vision import create_network
+from inference.vision import channels, create_backbone
 
 _HEAD: Final = "classifier."
+_DROPOUT: Final = 0.3
 
 
-def class_activation(network: nn.Module, pictures: Tensor) -> tuple[Tensor, Tensor]:
-    """Run the network once, for the logit and for where it comes from.
+class FilmNetwork(nn.Module):
+    """Any convolutional backbone, mean pooling, and one linear layer.
 
-    The logit of a network that ends in mean pooling and one linear layer is the mean of the class activation map plus
-    a constant (Zhou et al., CVPR 2016), so the map costs nothing.
+    The logit of such a network is the mean of the class activation map plus a constant (Zhou et al., CVPR 2016), so the
+    map costs no second pass.
 
     Parameters
     ----------
-    pictures
-        (N, 1, side, side), normalised.
+    architecture
+        A name that `inference.vision.create_backbone` knows.
+    labels
+        How many logits.
 
-    Returns
-    -------
-    Logits (N,) and maps (N, rows, columns), unscaled: positive speaks for the label, negative against it.
+    Raises
+    ------
+    ArchitectureUnusable
+        No such backbone can be made.
     """
-    features = network.forward_features(pictures.expand(-1, 3, -1, -1))  # type: ignore[operator]
-    head = network.get_submodule("classifier")
-    assert isinstance(head, nn.Linear)  # noqa: S101 - tells the type checker what create_network made
-    maps = torch.einsum("nkrc,k->nrc", features, head.weight[0])
-    return maps.mean(dim=(1, 2)) + head.bias[0], maps
+
+    def __init__(self, architecture: str, labels: int = 1) -> None:
+        super().__init__()
+        self.backbone = create_backbone(architecture)
+        self.dropout = nn.Dropout(_DROPOUT)
+        self.classifier = nn.Linear(channels(self.backbone, architecture), labels)
+        nn.init.normal_(self.classifier.weight, std=0.01)
+        nn.init.zeros_(self.classifier.bias)
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Run the network once.
+
+        Parameters
+        ----------
+        pictures
+            (N, 1, side, side), normalised.
+
+        Returns
+        -------
+        Logits (N, labels); maps (N, labels, rows, columns), unscaled: positive speaks for the label, negative against
+        it; and the pooled features (N, channels).
+        """
+        features = self.backbone(pictures.expand(-1, 3, -1, -1))
+        pooled = features.mean(dim=(2, 3))
+        maps = torch.einsum("nkrc,lk->nlrc", features, self.classifier.weight)
+        return self.classifier(self.dropout(pooled)), maps, pooled
 
 
-def load_network(architecture: str, weights: Path) -> nn.Module:
+def load_network(architecture: str, labels: int, weights: Path) -> FilmNetwork:
     """Make the network that a bundle describes, ready to be asked.
 
     Raises
@@ -44,28 +69,31 @@ def load_network(architecture: str, weights: Path) -> nn.Module:
     ModelDamaged
         The file does not hold the weights of this architecture.
     """
+    network = FilmNetwork(architecture, labels)
     try:
-        network = create_network(architecture)
         tensors = {
             name: tensor.float() if tensor.is_floating_point() else tensor
             for name, tensor in load_file(weights).items()
         }
-        network.load_state_dict(tensors)
+        _put(network, tensors)
     except (OSError, RuntimeError, SafetensorError) as error:
         raise ModelDamaged(weights, "the weights do not fit the architecture in the model card") from error
     return network.eval()
 
 
-def save_weights(network: nn.Module, path: Path) -> None:
-    """Write the weights; matrices at half precision, which halves the file and moves scores by less than 0.001."""
+def save_weights(network: FilmNetwork, path: Path) -> None:
+    """Write the weights; matrices at half precision, which halves the file and moves scores by less than 0.001.
+
+    The tensors have the backbone's own names, and the last layer's begin with ``classifier.``.
+    """
     tensors = {
-        name: (tensor.half() if tensor.dim() > 1 else tensor).contiguous()
+        name.removeprefix("backbone."): (tensor.half() if tensor.dim() > 1 else tensor).contiguous()
         for name, tensor in network.state_dict().items()
     }
     path.write_bytes(save(tensors))  # safetensors' own way to a file would let nobody else read it
 
 
-def start_from(network: nn.Module, weights: Path) -> None:
+def start_from(network: FilmNetwork, weights: Path | dict[str, Tensor]) -> None:
     """Begin with weights learnt elsewhere (ImageNet); the last layer, made for other classes, begins anew.
 
     Raises
@@ -74,8 +102,19 @@ def start_from(network: nn.Module, weights: Path) -> None:
         The file holds something else than this architecture's weights.
     """
     try:
-        tensors = {name: value for name, value in load_file(weights).items() if not name.startswith(_HEAD)}
-        head = {name: value for name, value in network.state_dict().items() if name.startswith(_HEAD)}
-        network.load_state_dict(tensors | head)
+        tensors = load_file(weights) if isinstance(weights, Path) else weights
+        # Where torchvision's network was cut, its names have a prefix that published weights lack.
+        backbone = {
+            name: tensors.get(name, tensors.get(name.removeprefix("network.")))
+            for name in network.backbone.state_dict()
+        }
+        network.backbone.load_state_dict({name: value for name, value in backbone.items() if value is not None})
     except (OSError, RuntimeError, SafetensorError) as error:
-        raise ModelDamaged(weights, "these are not initial weights of this architecture") from error
+        path = weights if isinstance(weights, Path) else Path("ImageNet")
+        raise ModelDamaged(path, "these are not initial weights of this architecture") from error
+
+
+def _put(network: FilmNetwork, tensors: dict[str, Tensor]) -> None:
+    network.load_state_dict(
+        {name if name.startswith(_HEAD) else f"backbone.{name}": tensor for name, tensor in tensors.items()}
+    )
