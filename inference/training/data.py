@@ -1,55 +1,68 @@
-"""The films that a classifier learns from: a folder with a `manifest.csv`.
+"""The films in a folder. It holds one of these, looked for in this order:
 
-Columns of the manifest (others are allowed and not read):
+manifest.csv and the pictures (JPEG, PNG) or DICOM files that it names, divided by commas, in UTF-8:
 
-===========  ==========================================================================================
-file         path of a picture (JPEG, PNG) or DICOM file, relative to the folder
-label        ``normal``, ``pneumonia`` or ``other`` (other findings)
-patient      who it is; all films of a patient fall on the same side of a split
-source       optional: where it comes from (a hospital, a public set); figures are told per source
-split        optional: ``test`` keeps a film for the final figure, anything else is for training
-findings     optional: other findings divided by ``|``; ``Consolidation`` and ``Infiltration`` are opacities too
-probability  optional: 0 to 1, how likely the film shows an opacity where its label is uncertain
-view, sex    optional: for figures per group
-age          optional: years
-subtype      optional: ``bacteria`` or ``virus``
-boxes        optional: where opacities are known, in pixels of the file: ``x y width height``, divided by ``|``
-===========  ==========================================================================================
+  file         path relative to the folder
+  label        normal, pneumonia, or other (other findings)
+  patient      who it is; a patient's films are never on both sides of a split
+  source       optional: which hospital or set; the figures are told for each
+  split        optional: test keeps a film for the final figures, train or nothing is for training and validation
+  findings     optional: divided by |; Pneumonia, Consolidation and Infiltration are opacities under any label
+  probability  optional: 0 to 1, how likely the film shows an opacity where the label is uncertain; training aims
+               at it instead of the label, figures never use it
+  view         optional: AP or PA
+  sex          optional: F, M or O
+  age          optional: years
+  subtype      optional: bacteria or virus
+  boxes        optional: where opacities are known, in pixels of the file: x y width height, divided by |
+
+For DICOM files, patient, view, sex and age are read from the header where the manifest does not tell.
+
+chest_xray, the children's films of Kermany et al. 2018, as they are downloaded.
+
+Data_Entry_2017.csv and images of NIH ChestX-ray14, as they are downloaded, all or some; each film with how likely it
+shows an opacity, by its mined labels and what radiologists said of such films.
 """
 
-import csv
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 from PIL import Image
 
+from inference.dicom_file import open_dicom, silenced
 from inference.errors import DataUnusable, ImageRejected
+from inference.header import text
 from inference.radiograph import Radiograph, read_radiograph
+from inference.suitability import age_in_years
+from inference.training.layouts import OLDEST_YEARS, PICTURES, Cells, list_films, refuse
 
-MANIFEST: Final = "manifest.csv"
 VALIDATION_SHARE: Final = 0.2
-_REQUIRED: Final = frozenset({"file", "label", "patient"})
-_LABELS: Final = frozenset({"normal", "pneumonia", "other"})
 _OPACITIES: Final = frozenset({"Pneumonia", "Consolidation", "Infiltration"})
-_PICTURES: Final = frozenset({".jpg", ".jpeg", ".png"})
+_WORDS: Final = {
+    "label": ("normal", "pneumonia", "other"),
+    "split": ("train", "test", ""),
+    "view": ("AP", "PA", ""),
+    "sex": ("F", "M", "O", ""),
+    "subtype": ("bacteria", "virus", ""),
+}
 
 Box: TypeAlias = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """One line of the manifest.
+    """One film and what is known of it.
 
     `positive` is the label: None for films with other findings only (atelectasis, effusion, a mass), too near to
     pneumonia to be called negative. Figures use it alone. `probability` is how likely the film shows an opacity where
     the label is uncertain; `target` is what is learnt from the two. `duplicate` marks the same bytes as an earlier
-    film's. `age` is in years, None if unknown; `subtype` is ``bacteria``, ``virus`` or empty; `boxes` are known
+    film's. `age` is in years, None if unknown; `view`, `sex` and `subtype` are empty if unknown; `boxes` are known
     opacities: left, top, right, bottom in pixels of the file.
     """
 
@@ -83,61 +96,131 @@ class Film:
         return not self.test and int.from_bytes(digest[:8]) < VALIDATION_SHARE * 2**64
 
 
-def read_manifest(folder: Path) -> tuple[Film, ...]:
-    """Read every line of a folder's manifest.
+def read_films(folder: Path) -> tuple[Film, ...]:
+    """Read what a folder tells of its films, in any of the ways that this module's text describes.
 
     Raises
     ------
     DataUnusable
-        The manifest or a file in it is missing, or a line makes no sense.
+        The folder is none of them, or lines of it make no sense. All faults are told at once, and not the values, which
+        may be a patient's.
     """
-    manifest = folder / MANIFEST
-    try:
-        with manifest.open(newline="", encoding="utf-8") as lines:
-            table = csv.DictReader(lines)
-            missing = _REQUIRED - set(table.fieldnames or ())
-            if missing:
-                raise DataUnusable(manifest, f"has no column {', '.join(sorted(missing))}")
-            # Test films come first, so that of two equal ones the training film is the duplicate.
-            rows = sorted(table, key=lambda row: row.get("split") != "test")
-    except OSError as error:
-        raise DataUnusable(manifest, "cannot be read") from error
-    return tuple(_films(folder, rows))
-
-
-def _films(folder: Path, rows: Iterable[dict[str, str]]) -> Iterator[Film]:
-    seen: set[bytes] = set()
-    for row in rows:
-        path = folder / row["file"]
-        if row["label"] not in _LABELS:
-            raise DataUnusable(path, f"label is not one of {', '.join(sorted(_LABELS))}")
+    listing = list_films(folder)
+    complete, faults = [], []
+    for line in listing.lines:
+        path = folder / line.cells["file"]
         try:
-            digest = hashlib.sha256(path.read_bytes()).digest()
-        except OSError as error:
-            raise DataUnusable(path, "named in the manifest, cannot be read") from error
-        opacity = row["label"] == "pneumonia" or bool(
-            _OPACITIES & set((row.get("findings") or "").split("|"))
+            cells = line.cells if path.suffix.lower() in PICTURES else _with_header(line.cells, path)
+            found = list(_faults(cells)) if path.is_file() else ["file: there is no such file"]
+        except ImageRejected:
+            found = ["file: neither a picture (.png, .jpg) nor a DICOM file that can be read"]
+        except OSError:
+            found = ["file: cannot be read"]
+        if found:
+            faults += [f"{line.place}: {fault}" for fault in found]
+        else:
+            complete.append(cells)
+    refuse(listing.path, faults)
+    # Test films come first, so that of two equal ones the training film is the duplicate.
+    complete.sort(key=lambda cells: cells.get("split") != "test")
+    return tuple(_films(folder, complete))
+
+
+read_manifest = read_films  # its former name, which train, evaluate and lungs still use
+
+
+def _with_header(cells: Cells, path: Path) -> Cells:
+    """Fill in from a DICOM file's header what a line does not tell."""
+    if not path.is_file() or all(cells.get(column) for column in ("patient", "view", "sex", "age")):
+        return cells
+    with silenced():
+        dataset = open_dicom(path, header_only=True)
+        age = age_in_years(dataset)
+        header = {"patient": text(dataset, "PatientID")}
+        header |= {
+            column: word
+            for column, keyword in (("view", "ViewPosition"), ("sex", "PatientSex"))
+            if (word := text(dataset, keyword)) in _WORDS[column]
+        }
+    if age is not None and age <= OLDEST_YEARS:
+        header["age"] = str(age)
+    return header | {column: cell for column, cell in cells.items() if cell}
+
+
+def _faults(cells: Cells) -> Iterator[str]:
+    for column, words in _WORDS.items():
+        if cells.get(column, "") not in words:
+            yield f"{column}: write {', '.join(filter(None, words))}{' or nothing' if '' in words else ''}"
+    if not cells.get("patient"):
+        yield "patient: write who it is; only a DICOM file's header can tell instead"
+    for column, (read, meaning) in _NUMBERS.items():
+        try:
+            read(cells.get(column, ""))
+        except ValueError:
+            yield f"{column}: write {meaning}, or nothing"
+
+
+def _age(cell: str) -> float | None:
+    return _between(cell, OLDEST_YEARS)
+
+
+def _probability(cell: str) -> float | None:
+    return _between(cell, 1.0)
+
+
+def _between(cell: str, highest: float) -> float | None:
+    if not cell:
+        return None
+    number = float(cell)
+    if not 0 <= number <= highest:
+        raise ValueError
+    return number
+
+
+def _boxes(cell: str) -> tuple[Box, ...]:
+    boxes = []
+    for box in filter(None, cell.split("|")):
+        left, top, width, height = (int(number) for number in box.split())
+        if min(left, top) < 0 or min(width, height) < 1:
+            raise ValueError
+        boxes.append((left, top, left + width, top + height))
+    return tuple(boxes)
+
+
+_NUMBERS: Final[dict[str, tuple[Callable[[str], object], str]]] = {
+    "age": (_age, "years, 0 to 120"),
+    "probability": (_probability, "a number from 0 to 1"),
+    "boxes": (_boxes, "x y width height in whole pixels, boxes divided by |"),
+}
+
+
+def _films(folder: Path, lines: Sequence[Cells]) -> Iterator[Film]:
+    paths = [folder / cells["file"] for cells in lines]
+    sizes = [path.stat().st_size for path in paths]
+    shared = {size for size, times in Counter(sizes).items() if times > 1}
+    seen: set[bytes] = set()
+    for path, size, cells in zip(paths, sizes, lines, strict=True):
+        # Only films of one size can be equal: a hundred thousand need not all be read.
+        digest = hashlib.sha256(path.read_bytes()).digest() if size in shared else None
+        opacity = cells["label"] == "pneumonia" or bool(
+            _OPACITIES & set(cells.get("findings", "").split("|"))
         )
         yield Film(
             path=path,
-            patient=row["patient"],
-            source=row.get("source") or "site",
-            positive=True if opacity else False if row["label"] == "normal" else None,
-            test=row.get("split") == "test",
+            patient=cells["patient"],
+            source=cells.get("source") or "site",
+            positive=True if opacity else False if cells["label"] == "normal" else None,
+            test=cells.get("split") == "test",
             duplicate=digest in seen,
-            view=row.get("view") or "",
-            sex=row.get("sex") or "",
-            age=float(row["age"]) if row.get("age") else None,
-            subtype=row.get("subtype") or "",
-            boxes=tuple(_box(box) for box in (row.get("boxes") or "").split("|") if box),
-            probability=float(row["probability"]) if row.get("probability") else None,
+            view=cells.get("view", ""),
+            sex=cells.get("sex", ""),
+            age=_age(cells.get("age", "")),
+            subtype=cells.get("subtype", ""),
+            boxes=_boxes(cells.get("boxes", "")),
+            probability=_probability(cells.get("probability", "")),
         )
-        seen.add(digest)
-
-
-def _box(text: str) -> Box:
-    left, top, width, height = (int(number) for number in text.split())
-    return left, top, left + width, top + height
+        if digest is not None:
+            seen.add(digest)
 
 
 def load_film(path: Path) -> Radiograph:
@@ -149,12 +232,13 @@ def load_film(path: Path) -> Radiograph:
         The file is damaged, or a DICOM object that the node would not analyse either.
     """
     try:
-        if path.suffix.lower() in _PICTURES:
+        if path.suffix.lower() in PICTURES:
             with Image.open(path) as picture:
                 grey = np.asarray(picture.convert("L"), dtype=np.float32)
             return Radiograph(grey / np.float32(255.0))
-        return read_radiograph(pydicom.dcmread(path))
-    except (OSError, ImageRejected, pydicom.errors.InvalidDicomError) as error:
+        with silenced():
+            return read_radiograph(open_dicom(path))
+    except (OSError, ImageRejected) as error:
         raise DataUnusable(path, "is no picture that can be read") from error
 
 

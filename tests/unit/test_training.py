@@ -16,10 +16,8 @@ from inference.errors import DataUnusable, ModelDamaged
 from inference.radiograph import Radiograph
 from inference.training import evaluate as evaluate_command
 from inference.training import train as train_command
-from inference.training.data import load_film, read_manifest
 from inference.training.evaluate import evaluate
 from inference.training.train import train
-from tests.builders import chest_film, write
 
 COLUMNS = ["file", "label", "patient", "source", "split", "findings", "view", "sex"]
 
@@ -144,64 +142,7 @@ def test_initial_weights_of_something_else_are_refused(films: Path, tmp_path: Pa
         quick(films, tmp_path / "out", initial_weights=tmp_path / "weights.safetensors")
 
 
-# --- the manifest ----------------------------------------------------------------------------------------------------
-
-
-def test_all_films_of_a_patient_are_on_one_side(films: Path) -> None:
-    sides: dict[str, set[tuple[bool, bool]]] = {}
-    for film in read_manifest(films):
-        sides.setdefault(film.patient, set()).add((film.test, film.validation))
-    assert len(sides) == 24
-    assert all(len(side) == 1 for side in sides.values())
-    assert len({next(iter(side)) for side in sides.values()}) == 3
-
-
-def test_a_test_film_is_never_for_training_even_as_a_duplicate(tmp_path: Path) -> None:
-    folder = make_films(tmp_path / "films")
-    rows = rows_of(folder)
-    tested = next(row for row in reversed(rows) if row["split"] == "test")
-    learnt = next(row for row in rows if row["split"] == "train")
-    (folder / learnt["file"]).write_bytes((folder / tested["file"]).read_bytes())
-    films = {film.path.name: film for film in read_manifest(folder)}
-    assert films[learnt["file"]].duplicate
-    assert not films[tested["file"]].duplicate
-    assert films[tested["file"]].test
-    assert not films[tested["file"]].validation
-
-
-@pytest.mark.parametrize(
-    ("label", "findings", "positive"),
-    [
-        ("pneumonia", "", True),
-        ("normal", "No Finding", False),
-        ("other", "Hernia", None),
-        ("other", "Effusion|Consolidation", True),
-        ("other", "Infiltration", True),
-    ],
-)
-def test_opacities_are_positive_and_other_findings_teach_nothing(
-    label: str, findings: str, positive: bool | None, tmp_path: Path
-) -> None:
-    folder = make_films(tmp_path / "films", patients=1)
-    rows = rows_of(folder)[:1]
-    write_manifest(folder, [row | {"label": label, "findings": findings} for row in rows])
-    assert read_manifest(folder)[0].positive is positive
-
-
-@pytest.mark.parametrize("change", [{"label": "ill"}, {"file": "gone.png"}])
-def test_a_line_that_makes_no_sense_is_named(change: dict[str, str], tmp_path: Path) -> None:
-    folder = make_films(tmp_path / "films", patients=2)
-    write_manifest(folder, [row | change for row in rows_of(folder)])
-    with pytest.raises(DataUnusable, match=change.get("file", "0-0.png")):
-        read_manifest(folder)
-
-
-def test_a_missing_manifest_or_column_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataUnusable, match=r"manifest\.csv"):
-        read_manifest(tmp_path)
-    (tmp_path / "manifest.csv").write_text("file,label\n")
-    with pytest.raises(DataUnusable, match="patient"):
-        read_manifest(tmp_path)
+# --- films that cannot be trained on ----------------------------------------------------------------------------------
 
 
 def test_films_without_healthy_patients_cannot_be_trained_on(tmp_path: Path) -> None:
@@ -216,23 +157,6 @@ def test_sources_that_are_all_ill_or_all_healthy_cannot_be_trained_on(tmp_path: 
     write_manifest(folder, [row | {"source": row["label"]} for row in rows_of(folder)])
     with pytest.raises(DataUnusable, match="no source with both"):
         quick(folder, tmp_path / "out")
-
-
-def test_a_dicom_film_is_learnt_from_as_the_node_sees_it(tmp_path: Path) -> None:
-    from inference.preprocessing import network_input
-
-    film = write(chest_film(photometric="MONOCHROME1"), tmp_path / "film.dcm")
-    pixels = load_film(film).pixels
-    Image.fromarray(np.rint(pixels * 255).astype(np.uint8)).save(tmp_path / "film.png")
-    np.testing.assert_allclose(
-        network_input(load_film(tmp_path / "film.png").pixels, 224), network_input(pixels, 224), atol=0.01
-    )
-
-
-def test_a_damaged_picture_is_named(tmp_path: Path) -> None:
-    (tmp_path / "film.png").write_bytes(b"no picture")
-    with pytest.raises(DataUnusable, match=r"film\.png"):
-        load_film(tmp_path / "film.png")
 
 
 # --- the commands ----------------------------------------------------------------------------------------------------
