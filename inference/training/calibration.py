@@ -1,10 +1,14 @@
 """Logits made into probabilities that mean what they say (Guo et al., ICML 2017), on validation films only."""
 
+import math
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+
+_ERRORS: Final = 0.05  # of ill films that may be called unlikely, and of healthy ones that may be called likely
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +47,26 @@ def calibrate(
     best = minimize(loss, x0=np.zeros(2), bounds=[(-20.0, 20.0), (-2.0, 3.0)], method="L-BFGS-B")
     shift, log_temperature = best.x
     return Calibration(shift=float(shift), temperature=float(np.exp(log_temperature)))
+
+
+def uncertain_band(
+    scores: NDArray[np.float64], truth: NDArray[np.bool_], weights: NDArray[np.float64], threshold: float
+) -> tuple[float, float]:
+    """The scores that are called uncertain: below them one ill film in twenty, above them one healthy film in twenty.
+
+    Returns
+    -------
+    The lower and the upper end, with the threshold between them; rounded outwards to hundredths.
+    """
+    lower = _weighted_quantile(scores[truth], weights[truth], _ERRORS)
+    upper = _weighted_quantile(scores[~truth], weights[~truth], 1.0 - _ERRORS)
+    return (
+        min(threshold, math.floor(lower * 100.0) / 100.0),
+        max(threshold, math.ceil(upper * 100.0) / 100.0),
+    )
+
+
+def _weighted_quantile(values: NDArray[np.float64], weights: NDArray[np.float64], share: float) -> float:
+    order = np.argsort(values)
+    below = np.cumsum(weights[order]) / weights.sum()
+    return float(values[order][np.searchsorted(below, share)])

@@ -55,7 +55,7 @@ def rows_of(folder: Path) -> list[dict[str, str]]:
 
 
 def quick(data: Path, out: Path, **settings: Any) -> Any:
-    return train(data, out, **({"epochs": 2, "films_per_epoch": 64, "input_size": 32} | settings))
+    return train([data], out, **({"epochs": 2, "films_per_epoch": 64, "input_size": 32} | settings))
 
 
 @pytest.fixture(scope="module")
