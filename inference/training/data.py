@@ -1,6 +1,6 @@
 """The films in a folder. It holds one of these, looked for in this order:
 
-manifest.csv and the pictures (JPEG, PNG) or DICOM files that it names, divided by commas, in UTF-8:
+manifest.csv (UTF-8, commas) and the pictures (JPEG, PNG) or DICOM files that it names. Its columns:
 
   file         path relative to the folder
   label        normal, pneumonia, or other (other findings)
@@ -108,14 +108,17 @@ def read_films(folder: Path) -> tuple[Film, ...]:
     listing = list_films(folder)
     complete, faults = [], []
     for line in listing.lines:
-        path = folder / line.cells["file"]
+        path, found = folder / line.cells["file"], list(_faults(line.cells))
         try:
             cells = line.cells if path.suffix.lower() in PICTURES else _with_header(line.cells, path)
-            found = list(_faults(cells)) if path.is_file() else ["file: there is no such file"]
+            if not path.is_file():
+                found.append("file: there is no such file")
+            elif not cells.get("patient"):
+                found.append("patient: write who it is; only a DICOM file's header can tell instead")
         except ImageRejected:
-            found = ["file: neither a picture (.png, .jpg) nor a DICOM file that can be read"]
+            found.append("file: neither a picture (.png, .jpg) nor a DICOM file that can be read")
         except OSError:
-            found = ["file: cannot be read"]
+            found.append("file: cannot be read")
         if found:
             faults += [f"{line.place}: {fault}" for fault in found]
         else:
@@ -126,7 +129,7 @@ def read_films(folder: Path) -> tuple[Film, ...]:
     return tuple(_films(folder, complete))
 
 
-read_manifest = read_films  # its former name, which train, evaluate and lungs still use
+read_manifest = read_films  # its former name, which train still uses
 
 
 def _with_header(cells: Cells, path: Path) -> Cells:
@@ -148,11 +151,10 @@ def _with_header(cells: Cells, path: Path) -> Cells:
 
 
 def _faults(cells: Cells) -> Iterator[str]:
+    """What a line tells in words or numbers that mean nothing."""
     for column, words in _WORDS.items():
         if cells.get(column, "") not in words:
             yield f"{column}: write {', '.join(filter(None, words))}{' or nothing' if '' in words else ''}"
-    if not cells.get("patient"):
-        yield "patient: write who it is; only a DICOM file's header can tell instead"
     for column, (read, meaning) in _NUMBERS.items():
         try:
             read(cells.get(column, ""))

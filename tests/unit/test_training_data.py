@@ -231,7 +231,10 @@ def test_a_fault_is_told_by_line_column_and_mend_and_not_by_its_value(
 
 def test_all_faults_are_told_at_once_up_to_ten(tmp_path: Path) -> None:
     write_manifest(
-        tmp_path, row(tmp_path, 0, label="ill", sex="x"), row(tmp_path, 1), row(tmp_path, 2, label="ill")
+        tmp_path,
+        row(tmp_path, 0, label="ill", file="gone.png"),
+        row(tmp_path, 1),
+        row(tmp_path, 2, label="ill"),
     )
     fault = fault_of(tmp_path)
     assert "3 faults" in fault
