@@ -153,14 +153,20 @@ def _shown(found: object) -> str:
     if isinstance(found, Mapping):
         return "a section"
     if isinstance(found, list):
+        if found and all(type(entry) in {int, float} for entry in found):
+            return _shortened(str(found))
         return "a list" if found else "an empty list"
     return _quoted(found) if isinstance(found, str) else str(found)
 
 
 def _quoted(text: str) -> str:
     """Write a text as TOML does, on one line."""
-    shortened = text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
+    shortened = _shortened(text)
     return json.dumps(shortened, ensure_ascii=not shortened.isprintable())
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
 
 
 def _clashes_between_valid_parts(document: Mapping[str, Any]) -> Iterator[Fault]:

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from config.errors import Fault
-from config.values import Address, AeTitle, Host, Name, OptionalSettingsPath, SettingsPath
+from config.values import Address, AeTitle, Host, Name, OptionalSettingsPath, ScoreBand, SettingsPath
 
 
 class Section(BaseModel):
@@ -74,7 +74,7 @@ class ModelSettings(Section):
     """``[model]``: what looks at the pictures."""
 
     bundle: OptionalSettingsPath = None  # None: the model in the package
-    threshold: float | None = Field(default=None, ge=0, le=1)  # None: the model card's
+    uncertain: ScoreBand = None  # None: the model card's
     minimum_age_years: float = Field(default=1.0, ge=0, le=150)
     deadline_seconds: float = Field(default=60.0, ge=1, le=3600)
     images_per_process: int = Field(default=1000, ge=1, le=1_000_000)

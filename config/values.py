@@ -96,6 +96,17 @@ def _optional_path(written: object, info: ValidationInfo) -> Path | None:
     return None if written is None or written == "" else _path(written, info)
 
 
+def _band(written: object) -> tuple[float, float] | None:
+    """Read the two ends of a band of scores; TOML has neither pairs nor a word for none."""
+    if written is None:
+        return None
+    allowed = "must be two numbers from 0 to 1 in square brackets, the smaller one first, such as [0.4, 0.6]"
+    ends = written if isinstance(written, list | tuple) else ()
+    if [type(end) in {int, float} for end in ends] != [True, True] or not 0 <= ends[0] <= ends[1] <= 1:
+        raise ValueError(allowed)
+    return float(ends[0]), float(ends[1])
+
+
 # A description says what is allowed: it ends a sentence that starts with "must be".
 AeTitle = Annotated[str, AfterValidator(_ae_title), Field(description="an AE title in quotation marks")]
 Host = Annotated[
@@ -105,3 +116,4 @@ Name = Annotated[str, AfterValidator(_name), Field(description="a name in quotat
 Address = Annotated[Network, BeforeValidator(_network)]
 SettingsPath = Annotated[Path, BeforeValidator(_path)]
 OptionalSettingsPath = Annotated[Path | None, BeforeValidator(_optional_path)]
+ScoreBand = Annotated[tuple[float, float] | None, BeforeValidator(_band)]

@@ -29,7 +29,7 @@ class Analyst:
         self._settings = settings
         bundle = settings.model.bundle or SHIPPED
         self._card = load_card(bundle)
-        self._reader = ChestReader(bundle, settings.model.minimum_age_years, settings.model.threshold)
+        self._reader = ChestReader(bundle, settings.model.minimum_age_years, settings.model.uncertain)
 
     def analyse(self, path: Path) -> Outcome:
         """Look at one instance."""

@@ -14,7 +14,7 @@ from dicom_node.results.study import Predecessor
 from dicom_node.retry import GiveUp, Policy, decide
 from dicom_node.tasks import AnalysedFilm, ResultObject, StudyTask
 from inference.card import ModelCard
-from inference.prediction import Attention, NotAnalysable, Outcome, Prediction, Reason, Region
+from inference.prediction import Attention, NotAnalysable, Outcome, Prediction, Reason, Region, Side
 from storage import audit, ledger, queue
 from storage.engine import BUSY_SECONDS
 from storage.errors import LeaseLost, StorageUnavailable
@@ -125,7 +125,7 @@ class Worker:
                 "image_analysed",
                 job=job.id,
                 score=round(outcome.score, 4),
-                flagged=outcome.flagged,
+                answer=outcome.answer,
                 milliseconds=_since(started),
             )
 
@@ -212,10 +212,14 @@ class Worker:
 
 def _stored(prediction: Prediction, card: ModelCard) -> StoredPrediction:
     attention = prediction.attention
+    uncertain_from, likely_from = prediction.uncertain
     return StoredPrediction(
         card.sha256,
         prediction.score,
-        prediction.threshold,
+        uncertain_from,
+        likely_from,
+        prediction.answer,
+        prediction.side,
         {"rows": attention.rows, "columns": attention.columns, "values": list(attention.values)},
         [[region.left, region.top, region.right, region.bottom] for region in prediction.regions],
     )
@@ -231,9 +235,10 @@ def _outcome(instance: AnalysedInstance) -> Outcome | None:
     attention = stored.attention
     return Prediction(
         stored.score,
-        stored.threshold,
+        (stored.uncertain_from, stored.likely_from),
         Attention(attention["rows"], attention["columns"], tuple(attention["values"])),
         tuple(Region(*box) for box in stored.regions),
+        None if stored.side is None else Side(stored.side),
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from inference.errors import ModelDamaged
+from inference.prediction import Band
 
 CARD_NAME = "card.json"
 WEIGHTS_NAME = "weights.safetensors"
@@ -22,7 +23,14 @@ class ModelCard:
     """What is known of one set of weights.
 
     `mean` and `std` normalise a grey image in 0..1; `input_size` is the side of the square input in pixels;
-    `temperature` divides the logit before the sigmoid. `training` and `figures` are for people: free JSON.
+    `temperature` divides the logit before the sigmoid. `threshold` parts the scores in two for the figures;
+    `uncertain` is the band around it that the three answers come from (`prediction.answer_of`). `training` and
+    `figures` are for people: free JSON.
+
+    Raises
+    ------
+    ValueError
+        The band does not lie in 0..1 with the threshold in it.
     """
 
     name: str
@@ -35,8 +43,14 @@ class ModelCard:
     std: float
     temperature: float
     threshold: float
+    uncertain: Band
     training: dict[str, Any]
     figures: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        lower, upper = self.uncertain
+        if not 0 <= lower <= self.threshold <= upper <= 1:
+            raise ValueError("the band of uncertain scores must lie in 0 to 1 and hold the threshold")
 
 
 def load_card(bundle: Path) -> ModelCard:
@@ -51,7 +65,8 @@ def load_card(bundle: Path) -> ModelCard:
     """
     try:
         fields = json.loads((bundle / CARD_NAME).read_text(encoding="utf-8"))
-        card = ModelCard(**{**fields, "labels": tuple(fields["labels"])})
+        pairs = {name: tuple(fields[name]) for name in ("labels", "uncertain")}
+        card = ModelCard(**{**fields, **pairs})
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ModelDamaged(bundle / CARD_NAME, "the model card is missing or unreadable") from error
     try:

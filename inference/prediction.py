@@ -67,23 +67,52 @@ class Attention:
     values: tuple[float, ...]
 
 
+class Answer(StrEnum):
+    """What is said of pneumonia on an image, the most alarming answer first. The value is what the database holds."""
+
+    LIKELY = "likely"
+    UNCERTAIN = "uncertain"
+    UNLIKELY = "unlikely"
+
+
+class Side(StrEnum):
+    """Which lungs hold the attention: the patient's own sides, not the picture's."""
+
+    LEFT = "left"
+    RIGHT = "right"
+    BILATERAL = "bilateral"
+
+
+Band: TypeAlias = tuple[float, float]
+"""The uncertain scores: from the first number on, below the second. Two equal numbers leave no score uncertain."""
+
+
+def answer_of(score: float, uncertain: Band) -> Answer:
+    """Give the answer: likely from the band's upper end on, unlikely below its lower end, between them uncertain."""
+    lower, upper = uncertain
+    if score >= upper:
+        return Answer.LIKELY
+    return Answer.UNCERTAIN if score >= lower else Answer.UNLIKELY
+
+
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """The classifier's answer for one image.
 
-    `score` is 0..1 and `threshold` the one in force when it was made: flagged means score >= threshold.
-    `regions` are sorted by attention, strongest first; empty when not flagged.
+    `score` is 0..1 and `uncertain` the band in force when it was made. `regions` are sorted by attention, strongest
+    first; they are empty, and `side` is None, where the answer is unlikely. `side` is also None where it is not known.
     """
 
     score: float
-    threshold: float
+    uncertain: Band
     attention: Attention
     regions: tuple[Region, ...]
+    side: Side | None
 
     @property
-    def flagged(self) -> bool:
-        """Whether the image is reported as *pneumonia likely*."""
-        return self.score >= self.threshold
+    def answer(self) -> Answer:
+        """What is reported of the image."""
+        return answer_of(self.score, self.uncertain)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from pydicom import Dataset, dcmread
 from inference.classifier import Classifier
 from inference.errors import ImageRejected
 from inference.heatmap import attention_from, regions_from
-from inference.prediction import NotAnalysable, Outcome, Prediction, Reason
+from inference.prediction import Answer, Band, NotAnalysable, Outcome, Prediction, Reason, answer_of
 from inference.radiograph import read_radiograph
 from inference.suitability import check_header, check_pixels
 
@@ -25,8 +25,8 @@ class ChestReader:
         Folder with the model's card and weights.
     minimum_age_years
         Younger patients' films are not analysable.
-    threshold
-        Scores from here on are flagged; None takes the card's.
+    uncertain
+        The band of uncertain scores; None takes the card's.
 
     Raises
     ------
@@ -34,10 +34,10 @@ class ChestReader:
         The model is not what its card says.
     """
 
-    def __init__(self, bundle: Path, minimum_age_years: float, threshold: float | None) -> None:
+    def __init__(self, bundle: Path, minimum_age_years: float, uncertain: Band | None) -> None:
         self._classifier = Classifier(bundle)
         self._minimum_age_years = minimum_age_years
-        self._threshold = self._classifier.card.threshold if threshold is None else threshold
+        self._uncertain = self._classifier.card.uncertain if uncertain is None else uncertain
 
     def read(self, path: Path) -> Outcome:
         """Analyse one DICOM file.
@@ -57,9 +57,9 @@ class ChestReader:
         check_pixels(radiograph)
         found = self._classifier.classify(radiograph)
         attention = attention_from(found.activation)
-        flagged = found.score >= self._threshold
-        regions = regions_from(attention, *radiograph.pixels.shape) if flagged else ()
-        return Prediction(found.score, self._threshold, attention, regions)
+        unlikely = answer_of(found.score, self._uncertain) is Answer.UNLIKELY
+        regions = () if unlikely else regions_from(attention, *radiograph.pixels.shape)
+        return Prediction(found.score, self._uncertain, attention, regions, side=None)
 
 
 def _open(path: Path) -> Dataset:

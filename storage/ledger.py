@@ -3,7 +3,7 @@
 The functions take a connection and leave the commit to the caller, who may answer the peer only after it.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
 from sqlalchemy import Connection, exists, insert, or_, select, update
 from sqlalchemy.sql import func
@@ -144,11 +144,8 @@ def study_instances(connection: Connection, study_instance_uid: str) -> list[Ana
             instances.c.object_key,
             jobs.c.state,
             jobs.c.reason,
-            predictions.c.model_sha256,
-            predictions.c.score,
-            predictions.c.threshold,
-            predictions.c.attention,
-            predictions.c.regions,
+            predictions.c.id.is_not(None),
+            *(predictions.c[field.name] for field in fields(StoredPrediction)),
         )
         .join(jobs, jobs.c.instance_id == instances.c.id)
         .outerjoin(predictions, predictions.c.instance_id == instances.c.id)
@@ -157,15 +154,9 @@ def study_instances(connection: Connection, study_instance_uid: str) -> list[Ana
     )
     return [
         AnalysedInstance(
-            row.sop_instance_uid,
-            row.object_key,
-            State(row.state),
-            row.reason,
-            None
-            if row.score is None
-            else StoredPrediction(row.model_sha256, row.score, row.threshold, row.attention, row.regions),
+            uid, object_key, State(state), reason, StoredPrediction(*prediction) if is_predicted else None
         )
-        for row in rows
+        for uid, object_key, state, reason, is_predicted, *prediction in rows
     ]
 
 

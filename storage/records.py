@@ -61,11 +61,17 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class StoredPrediction:
-    """What the classifier said of an instance; `attention` and `regions` are plain JSON values."""
+    """What the classifier said of an instance; `attention` and `regions` are plain JSON values.
+
+    The answer was `unlikely` for scores below `uncertain_from`, `likely` from `likely_from` on.
+    """
 
     model_sha256: str
     score: float
-    threshold: float
+    uncertain_from: float
+    likely_from: float
+    answer: str
+    side: str | None
     attention: dict[str, Any]
     regions: list[list[int]]
 

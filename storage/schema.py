@@ -112,7 +112,11 @@ predictions = Table(
     Column("instance_id", ForeignKey(instances.c.id), nullable=False, unique=True),
     Column("model_sha256", String(64), nullable=False),
     Column("score", Float, nullable=False),
-    Column("threshold", Float, nullable=False),
+    # the band of uncertain scores that was in force, and what was answered by it
+    Column("uncertain_from", Float, nullable=False),
+    Column("likely_from", Float, nullable=False),
+    Column("answer", String(16), nullable=False),
+    Column("side", String(16)),
     Column("attention", JSON, nullable=False),
     Column("regions", JSON, nullable=False),
     Column("created_at", Float, nullable=False),

@@ -34,19 +34,24 @@ def status(connection: Connection, now: float) -> dict[str, Any]:
 
 def list_jobs(connection: Connection, state: State | None, most: int) -> list[dict[str, Any]]:
     """Return the newest jobs and deliveries, optionally of one state, at most `most` of each."""
-    job_rows = select(
-        jobs.c.id,
-        jobs.c.kind,
-        jobs.c.state,
-        jobs.c.attempts,
-        jobs.c.reason,
-        jobs.c.not_before,
-        jobs.c.queued_at,
-        jobs.c.ended_at,
-        jobs.c.study_instance_uid,
-        jobs.c.revision,
-        instances.c.sop_instance_uid,
-    ).outerjoin(instances, instances.c.id == jobs.c.instance_id)
+    job_rows = (
+        select(
+            jobs.c.id,
+            jobs.c.kind,
+            jobs.c.state,
+            jobs.c.attempts,
+            jobs.c.reason,
+            jobs.c.not_before,
+            jobs.c.queued_at,
+            jobs.c.ended_at,
+            jobs.c.study_instance_uid,
+            jobs.c.revision,
+            instances.c.sop_instance_uid,
+            predictions.c.answer,
+        )
+        .outerjoin(instances, instances.c.id == jobs.c.instance_id)
+        .outerjoin(predictions, predictions.c.instance_id == instances.c.id)
+    )
     delivery_rows = select(
         deliveries.c.id,
         deliveries.c.destination,
@@ -133,7 +138,10 @@ def study(connection: Connection, study_instance_uid: str) -> dict[str, Any]:
                 jobs.c.not_before,
                 jobs.c.ended_at,
                 predictions.c.score,
-                predictions.c.threshold,
+                predictions.c.uncertain_from,
+                predictions.c.likely_from,
+                predictions.c.answer,
+                predictions.c.side,
             )
             .outerjoin(jobs, jobs.c.instance_id == instances.c.id)
             .outerjoin(predictions, predictions.c.instance_id == instances.c.id)

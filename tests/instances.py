@@ -6,7 +6,16 @@ from storage.records import Delivery, Job, JobKind, Receipt, ReceivedInstance, R
 
 NOW = 1_800_000_000.0
 OWNER = "here:1"
-PREDICTION = StoredPrediction("sha", 0.91, 0.5, {"rows": 1, "columns": 1, "values": [1.0]}, [[1, 2, 3, 4]])
+PREDICTION = StoredPrediction(
+    "sha",
+    0.91,
+    0.35,
+    0.65,
+    "likely",
+    "right",
+    {"rows": 1, "columns": 1, "values": [1.0]},
+    [[1, 2, 3, 4]],
+)
 
 
 def instance(number: int = 1, study: str = "1.2.3", **changes: object) -> ReceivedInstance:

@@ -12,10 +12,11 @@ from dicom_node.demo.phantom import BLACK_TO_WHITE, chest_phantom
 from dicom_node.results.source import text_of
 from dicom_node.results.study import Film, Predecessor, StudyReading
 from inference.card import ModelCard
-from inference.prediction import Attention, NotAnalysable, Outcome, Prediction, Reason, Region
+from inference.prediction import Attention, NotAnalysable, Outcome, Prediction, Reason, Region, Side
 from inference.radiograph import Radiograph
 from tests.builders import chest_film, encoded, made_uid
 
+UNCERTAIN = (0.35, 0.5)
 CARD = ModelCard(
     name="pneumonia-cxr",
     version="1.2.0",
@@ -27,6 +28,7 @@ CARD = ModelCard(
     std=0.25,
     temperature=1.0,
     threshold=0.4,
+    uncertain=UNCERTAIN,
     training={},
     figures={},
 )
@@ -44,13 +46,17 @@ def attention(rows: int = 12, columns: int = 12, x: float = 0.3, y: float = 0.65
     return Attention(rows, columns, tuple((grid / grid.max()).ravel().tolist()))
 
 
-def flagged(score: float = 0.873, *regions: Region) -> Prediction:
+def likely(score: float = 0.873, *regions: Region, side: Side | None = None) -> Prediction:
     """A prediction of pneumonia with these regions, by default one in the right lower lobe."""
-    return Prediction(score, 0.4, attention(), regions or (RIGHT_LOWER,))
+    return Prediction(score, UNCERTAIN, attention(), regions or (RIGHT_LOWER,), side)
 
 
-def unflagged(score: float = 0.12) -> Prediction:
-    return Prediction(score, 0.4, attention(), ())
+def uncertain(score: float = 0.42, *regions: Region, side: Side | None = None) -> Prediction:
+    return Prediction(score, UNCERTAIN, attention(), regions or (RIGHT_LOWER,), side)
+
+
+def unlikely(score: float = 0.12) -> Prediction:
+    return Prediction(score, UNCERTAIN, attention(), (), side=None)
 
 
 def header_of(film: Dataset, transfer_syntax: UID = ExplicitVRLittleEndian) -> Dataset:

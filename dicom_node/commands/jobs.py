@@ -1,4 +1,4 @@
-"""List jobs (j...) and deliveries (d...), newest first, with their state and the reason for it.
+"""List jobs (j...) and deliveries (d...), newest first, with their state and the answer or the reason for it.
 
 queued    waits for its turn, or for its next try
 running   is being worked on
@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not rows:
         print("nothing")
         return 0
-    table = Table("id", "what", "state", "attempts", "waits since", "next try", "reason")
+    table = Table("id", "what", "state", "attempts", "waits since", "next try", "answer or reason")
     table.add_column("study", overflow="fold")
     for row in rows:
         waits = row["not_before"] - now if row["state"] == State.QUEUED else 0
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
             str(row["attempts"]),
             f"{now - row['queued_at']:.0f} s ago",
             f"in {waits:.0f} s" if waits > 0 else "",
-            row["reason"] or "",
+            row.get("answer") or row["reason"] or "",
             row["study_instance_uid"],
         )
     Console().print(table)

@@ -19,6 +19,7 @@ from dicom_node.commands.options import add_config, settings_of
 from dicom_node.errors import DataSetRefused
 from dicom_node.header import read_identity
 from dicom_node.results.readable import readable_text
+from dicom_node.results.wording import answer_statement
 from dicom_node.tasks import AnalysedFilm, ResultObject, StudyTask
 from inference.prediction import NotAnalysable, Outcome
 
@@ -71,5 +72,4 @@ def write_result(made: ResultObject, folder: Path) -> None:
 def _words(outcome: Outcome) -> str:
     if isinstance(outcome, NotAnalysable):
         return f"not analysable: {outcome.reason.sentence}"
-    likely = "likely" if outcome.flagged else "unlikely"
-    return f"pneumonia {likely}, score {outcome.score:.3f}, threshold {outcome.threshold:.3f}"
+    return answer_statement(outcome)

@@ -47,10 +47,11 @@ def _lines(study: dict[str, Any]) -> list[str]:
         if row["stored_only"]:
             lines.append(f"      stored, not analysed: {row['stored_only']}")
         elif row["score"] is not None:
+            side = "" if row["side"] is None else f", attention {row['side']}"
             lines.append(
-                f"      {_time(row['ended_at'])} job j{row['job']} done: "
-                f"pneumonia {'likely' if row['score'] >= row['threshold'] else 'unlikely'}, "
-                f"score {row['score']:.3f}, threshold {row['threshold']:.3f}"
+                f"      {_time(row['ended_at'])} job j{row['job']} done: pneumonia {row['answer']}, "
+                f"score {row['score']:.3f} (uncertain from {row['uncertain_from']:.3f}, "
+                f"likely from {row['likely_from']:.3f}){side}"
             )
         else:
             lines.append(f"      {_ended(row)} job j{row['job']} {_state(row)}")

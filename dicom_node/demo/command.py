@@ -210,7 +210,7 @@ def _answer(instance: dict[str, Any], status: str) -> str:
     if not instance:
         return f"C-STORE {status}"
     if instance["score"] is not None:
-        return "pneumonia likely" if instance["score"] >= instance["threshold"] else "pneumonia unlikely"
+        return f"pneumonia {instance['answer']}"
     if instance["reason"] in list(Reason):
         return f"not analysable: {instance['reason'].replace('_', ' ')}"
     return f"{instance['state']}: {instance['reason'] or instance['stored_only']}"

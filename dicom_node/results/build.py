@@ -7,7 +7,8 @@ from pydicom.dataset import Dataset
 from config.settings import ResultsSettings
 from dicom_node.results.heatmap_image import build_heatmap
 from dicom_node.results.structured_report import build_structured_report
-from dicom_node.results.study import Answer, Film, StudyReading
+from dicom_node.results.study import Film, StudyReading
+from inference.prediction import Answer
 from inference.radiograph import Radiograph
 
 
@@ -16,8 +17,8 @@ def build_results(
 ) -> tuple[Dataset, ...]:
     """Build everything that is sent of a study, in the order of sending: the report, then its heatmap.
 
-    There is a report for every study, and one heatmap where pneumonia is likely (of the film with the highest
-    score), or where the settings want one of negatives too.
+    There is a report for every study, and one heatmap where pneumonia is likely or uncertain (of the film that speaks
+    for the study), or where the settings want one of negatives too.
 
     Parameters
     ----------
@@ -25,7 +26,8 @@ def build_results(
         Gives a film's pixels as a viewer shows them; called for the film of the heatmap alone.
     """
     heatmap = None
-    if study.answer is Answer.LIKELY or (study.answer is Answer.UNLIKELY and settings.heatmap_for_negatives):
+    shown = set(Answer) if settings.heatmap_for_negatives else {Answer.LIKELY, Answer.UNCERTAIN}
+    if study.answer in shown:
         heatmap = build_heatmap(study, radiograph_of(study.leading_film), settings.heatmap_modality)
     report = build_structured_report(study, heatmap)
     return (report,) if heatmap is None else (report, heatmap)

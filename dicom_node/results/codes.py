@@ -18,6 +18,8 @@ BOUNDED_BY = Code("75958009", "SCT", "Bounded by")
 PRESENT = Code("52101004", "SCT", "Present")
 ABSENT = Code("272519000", "SCT", "Absent")
 UNDETERMINED = Code("373068000", "SCT", "Undetermined")
+# SNOMED CT; CID 240 has one word for what was looked at without an answer and for what was not looked at.
+EQUIVOCAL = Code("42425007", "SCT", "Equivocal")
 
 # CID 6047 CAD Processing and Findings Summary
 FINDINGS_SUMMARY = Code("111017", "DCM", "CAD Processing and Findings Summary")

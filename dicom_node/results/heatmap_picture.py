@@ -1,7 +1,8 @@
 """The heatmap as a picture: the radiograph as a viewer shows it, the model's attention over it, and what both mean.
 
-The film keeps its own pixels, one to one; the words stand in bands above and below, so that they hide no anatomy. A
-flagged film is told from a negative at a glance: bright bands of colour and outlined regions here, a quiet grey there.
+The film keeps its own pixels, one to one; the words stand in bands above and below, so that they hide no anatomy. The
+answers are told apart at a glance, by the colour-blind too: likely is amber, its regions in a drawn line; uncertain is
+blue, its regions in a dashed line; unlikely is a quiet grey without regions.
 """
 
 from dataclasses import dataclass
@@ -20,31 +21,46 @@ from dicom_node.results.lettering import (
     line_width,
     total_height,
 )
-from dicom_node.results.study import Answer
 from dicom_node.results.wording import (
     ATTENTION_CAPTION,
     BURNED_IN_DISCLAIMER,
     flag,
     plain_text,
     score_statement,
+    side_statement,
 )
 from inference.card import ModelCard
-from inference.prediction import Attention, Prediction, Region
+from inference.prediction import Answer, Attention, Prediction, Region
 
 _NARROWEST = 400
 """Columns below which the words would not be legible; narrower films get black margins."""
 
 _BACKGROUND: Colour = (12, 12, 14)
-_WARNING: Colour = (255, 196, 61)
 _TEXT: Colour = (225, 225, 225)
 _QUIET: Colour = (165, 165, 165)
 _OUTLINE: Colour = (120, 255, 214)
 _SHADOW: Colour = (0, 0, 0)
 
-# Attention below the first share is not shown, and its peak never hides what lies under it.
 _FIRST_SHOWN = 0.25
-_OPAQUE_AT_PEAK = 0.55
-_OPAQUE_AT_PEAK_OF_NEGATIVE = 0.2
+"""Attention below this share is not shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """How an answer looks; the peak of attention is never so opaque that it hides what lies under it."""
+
+    headline: Colour
+    words: Colour
+    bold: bool
+    opaque_at_peak: float
+    dashed: bool
+
+
+_LOOKS = {
+    Answer.LIKELY: _Look((255, 196, 61), _TEXT, bold=True, opaque_at_peak=0.55, dashed=False),
+    Answer.UNCERTAIN: _Look((125, 190, 255), _TEXT, bold=False, opaque_at_peak=0.4, dashed=True),
+    Answer.UNLIKELY: _Look(_QUIET, _QUIET, bold=False, opaque_at_peak=0.2, dashed=False),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +104,7 @@ def draw_heatmap(pixels: NDArray[np.float32], prediction: Prediction, card: Mode
     draw = ImageDraw.Draw(picture)
     draw_lines(draw, header, measures.margin, measures.margin)
     for region in prediction.regions:
-        _outline(draw, region, left, header_height, measures)
+        _outline(draw, region, left, header_height, measures, dashed=_LOOKS[prediction.answer].dashed)
     top = header_height + film.height + measures.margin
     _draw_legend(draw, measures, width, top)
     draw_lines(draw, footer, measures.margin, top + _legend_height(measures) + measures.margin)
@@ -100,7 +116,7 @@ def _overlaid(pixels: NDArray[np.float32], prediction: Prediction) -> Image.Imag
     attention = _spread(prediction.attention, grey.size)
     colours = attention.copy()
     colours.putpalette(colour_scale().tobytes())
-    strongest = _OPAQUE_AT_PEAK if prediction.flagged else _OPAQUE_AT_PEAK_OF_NEGATIVE
+    strongest = _LOOKS[prediction.answer].opaque_at_peak
     share = np.clip((np.arange(LEVELS) / (LEVELS - 1) - _FIRST_SHOWN) / (1 - _FIRST_SHOWN), 0, 1)
     # A smooth step (3x^2 - 2x^3): the rim of the shown attention fades in without an edge.
     opacity = np.rint(255 * strongest * (3 * share**2 - 2 * share**3)).astype(int)
@@ -115,11 +131,11 @@ def _spread(attention: Attention, size: tuple[int, int]) -> Image.Image:
 
 
 def _header(prediction: Prediction) -> list[Phrase]:
-    answer = Answer.LIKELY if prediction.flagged else Answer.UNLIKELY
-    colour = _WARNING if prediction.flagged else _QUIET
+    look = _LOOKS[prediction.answer]
+    side = "" if prediction.side is None else f", {side_statement(prediction.side)}"
     return [
-        Phrase(f"AI: {flag(answer)}", colour, scale=1.35, bold=prediction.flagged),
-        Phrase(score_statement(prediction), _TEXT if prediction.flagged else _QUIET),
+        Phrase(f"AI: {flag(prediction.answer)}", look.headline, scale=1.35, bold=look.bold),
+        Phrase(score_statement(prediction) + side, look.words),
     ]
 
 
@@ -132,12 +148,23 @@ def _footer(card: ModelCard) -> list[Phrase]:
     ]
 
 
-def _outline(draw: ImageDraw.ImageDraw, region: Region, left: int, top: int, measures: _Measures) -> None:
+def _outline(
+    draw: ImageDraw.ImageDraw, region: Region, left: int, top: int, measures: _Measures, *, dashed: bool
+) -> None:
     """A thin bright line with a dark one around it, to be seen on lung and on bone."""
     x0, y0 = left + region.left, top + region.top
     x1, y1 = left + region.right - 1, top + region.bottom - 1
     draw.rectangle((x0 - 1, y0 - 1, x1 + 1, y1 + 1), outline=_SHADOW, width=measures.stroke + 2)
-    draw.rectangle((x0, y0, x1, y1), outline=_OUTLINE, width=measures.stroke)
+    if not dashed:
+        draw.rectangle((x0, y0, x1, y1), outline=_OUTLINE, width=measures.stroke)
+        return
+    dash, depth = 4 * measures.stroke, measures.stroke - 1
+    for x in range(x0, x1 + 1, 2 * dash):
+        for y in (y0, max(y1 - depth, y0)):
+            draw.rectangle((x, y, min(x + dash, x1), min(y + depth, y1)), fill=_OUTLINE)
+    for y in range(y0, y1 + 1, 2 * dash):
+        for x in (x0, max(x1 - depth, x0)):
+            draw.rectangle((x, y, min(x + depth, x1), min(y + dash, y1)), fill=_OUTLINE)
 
 
 def _legend_height(measures: _Measures) -> int:

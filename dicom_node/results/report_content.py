@@ -45,24 +45,26 @@ from dicom_node.results.equipment import MANUFACTURER
 from dicom_node.results.frame import uid_for
 from dicom_node.results.image_library import library_entries
 from dicom_node.results.source import ImageReference, orientation_of, reference_to, size_of
-from dicom_node.results.study import Answer, Film, StudyReading
+from dicom_node.results.study import Film, StudyReading
 from dicom_node.results.uids import device_uid
 from dicom_node.results.wording import (
     DISCLAIMER,
+    answer_statement,
     count_reasons,
     not_analysed,
     plain_text,
     reason_of,
-    score_statement,
     summary,
 )
-from inference.prediction import NotAnalysable, Prediction, Reason, Region
+from inference.prediction import Answer, NotAnalysable, Prediction, Reason, Region, Side
 
 _PRESENCE = {
     Answer.LIKELY: codes.PRESENT,
+    Answer.UNCERTAIN: codes.EQUIVOCAL,
     Answer.UNLIKELY: codes.ABSENT,
-    Answer.NOT_ANALYSABLE: codes.UNDETERMINED,
+    None: codes.UNDETERMINED,
 }
+_ONE_LUNG = {Side.LEFT: codes.LEFT, Side.RIGHT: codes.RIGHT}
 _IMAGE_QUALITY = {Reason.NO_PIXELS: codes.NO_IMAGE, Reason.BLANK: codes.NO_IMAGE}
 """Where CID 6135 has a word for a reason. A good lateral film is no fault of positioning, so it has none."""
 
@@ -112,24 +114,22 @@ def report_content(study: StudyReading, heatmap: Dataset | None) -> Dataset:
 
 def _groups(study: StudyReading, heatmap: Dataset | None) -> list[_Group]:
     """The measurement groups; each points to a region of an image, since OHIF 3.13 shows a black page otherwise."""
-    if study.answer is Answer.LIKELY:
+    if study.answer is None:
         return [
-            _likely_group(study, picture, prediction, number, region, heatmap)
-            for picture, prediction in _predicted(study.flagged_films)
-            for number, region in enumerate(prediction.regions or (_whole_image(picture),), start=1)
+            _not_analysable_group(study, picture, count, reason)
+            for picture, reason, count in _first_of_each_reason(study)
         ]
+    speaking = _predicted(study.films_answered(study.answer))
     if study.answer is Answer.UNLIKELY:
-        return [
-            _unlikely_group(study, picture, prediction, heatmap)
-            for picture, prediction in _predicted(study.predicted_films)
-        ]
+        return [_unlikely_group(study, picture, prediction, heatmap) for picture, prediction in speaking]
     return [
-        _not_analysable_group(study, picture, count, reason)
-        for picture, reason, count in _first_of_each_reason(study)
+        _region_group(study, picture, prediction, number, region, heatmap)
+        for picture, prediction in speaking
+        for number, region in enumerate(prediction.regions or (_whole_image(picture),), start=1)
     ]
 
 
-def _likely_group(
+def _region_group(
     study: StudyReading,
     picture: _Picture,
     prediction: Prediction,
@@ -137,18 +137,25 @@ def _likely_group(
     region: Region,
     heatmap: Dataset | None,
 ) -> _Group:
-    """TID 1410 Planar ROI Measurements and Qualitative Evaluations: a region of attention of a flagged film."""
+    """TID 1410 Planar ROI Measurements and Qualitative Evaluations: a region of attention.
+
+    Only where pneumonia is likely is it the finding: viewers list a finding without what qualifies it.
+    """
+    likely = prediction.answer is Answer.LIKELY
+    what = f"AI pneumonia region {number}" if likely else f"AI pneumonia uncertain, region {number}"
     group = PlanarROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=_tracking(study, f"AI pneumonia region {number}", picture),
+        tracking_identifier=_tracking(study, what, picture),
         referenced_region=_image_region(picture, region),
-        finding_type=codes.PNEUMONIA,
-        finding_category=codes.DISEASE,
+        finding_type=codes.PNEUMONIA if likely else None,
+        finding_category=codes.DISEASE if likely else None,
         geometric_purpose=codes.BOUNDED_BY,
-        algorithm_id=_algorithm(study, prediction.threshold),
-        finding_sites=[FindingSite(codes.LUNG, laterality=_side(picture, region))],
+        algorithm_id=_algorithm(study, prediction),
+        finding_sites=[FindingSite(codes.LUNG, laterality=_side(picture, prediction, region))],
         measurements=[Measurement(codes.CERTAINTY, _certainty(prediction), codes.PERCENT)],
-        qualitative_evaluations=[QualitativeEvaluation(codes.PNEUMONIA, codes.PRESENT)],
+        qualitative_evaluations=[QualitativeEvaluation(codes.PNEUMONIA, _PRESENCE[prediction.answer])],
     )
+    if not likely:
+        _comment(group, answer_statement(prediction))
     _explain(group, study, picture, heatmap)
     return group
 
@@ -165,7 +172,7 @@ def _unlikely_group(
     reference = picture.reference
     group = MeasurementsAndQualitativeEvaluations(
         tracking_identifier=_tracking(study, "AI pneumonia whole image", picture),
-        algorithm_id=_algorithm(study, prediction.threshold),
+        algorithm_id=_algorithm(study, prediction),
         finding_sites=[FindingSite(codes.LUNG)],
         measurements=[
             Measurement(
@@ -175,7 +182,7 @@ def _unlikely_group(
         qualitative_evaluations=[QualitativeEvaluation(codes.PNEUMONIA, codes.ABSENT)],
         source_images=[SourceImageForMeasurementGroup(reference.sop_class_uid, reference.sop_instance_uid)],
     )
-    _comment(group, f"Pneumonia unlikely ({score_statement(prediction)}). Does not exclude disease.")
+    _comment(group, answer_statement(prediction))
     _explain(group, study, picture, heatmap)
     return group
 
@@ -192,7 +199,7 @@ def _not_analysable_group(study: StudyReading, picture: _Picture, count: int, re
     group = PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=_tracking(study, "AI pneumonia not analysable", picture),
         referenced_region=_image_region(picture, _whole_image(picture)),
-        algorithm_id=_algorithm(study, study.card.threshold),
+        algorithm_id=_algorithm(study, None),
         finding_sites=[FindingSite(codes.LUNG)],
         qualitative_evaluations=evaluations,
     )
@@ -213,7 +220,7 @@ def _evaluations(study: StudyReading, *, with_algorithm: bool) -> ContainerConte
     ]
     if study.answer is Answer.LIKELY:
         items.insert(2, _code(codes.PRIORITY, codes.URGENT))
-    algorithm = _algorithm(study, study.card.threshold) if with_algorithm else ContentSequence()
+    algorithm = _algorithm(study, study.leading_film.prediction) if with_algorithm else ContentSequence()
     container.ContentSequence = ContentSequence()
     container.ContentSequence.extend(algorithm)
     container.ContentSequence.extend(items)
@@ -222,11 +229,11 @@ def _evaluations(study: StudyReading, *, with_algorithm: bool) -> ContainerConte
 
 def _findings_summary(study: StudyReading) -> Code:
     failed = any(film.outcome is None for film in study.films)
-    if study.answer is Answer.LIKELY:
-        return codes.SOME_WITH_FINDINGS if failed else codes.ALL_WITH_FINDINGS
+    if study.answer is None:
+        return codes.NONE_SUCCEEDED
     if study.answer is Answer.UNLIKELY:
         return codes.SOME_WITHOUT_FINDINGS if failed else codes.ALL_WITHOUT_FINDINGS
-    return codes.NONE_SUCCEEDED
+    return codes.SOME_WITH_FINDINGS if failed else codes.ALL_WITH_FINDINGS
 
 
 def _observer(study: StudyReading) -> ObservationContext:
@@ -242,16 +249,20 @@ def _observer(study: StudyReading) -> ObservationContext:
     )
 
 
-def _algorithm(study: StudyReading, threshold: float) -> AlgorithmIdentification:
-    """TID 4019 Algorithm Identification."""
+def _algorithm(study: StudyReading, prediction: Prediction | None) -> AlgorithmIdentification:
+    """TID 4019 Algorithm Identification, with the limits that made an answer of the score, where there is one."""
     card = study.card
+    limits = []
+    if prediction is not None:
+        uncertain_from, likely_from = prediction.uncertain
+        limits = [f"uncertain from score {uncertain_from:.4f}", f"likely from score {likely_from:.4f}"]
     return AlgorithmIdentification(
         name=plain_text(card.name),
         version=plain_text(card.version),
         manufacturer=MANUFACTURER,
         family=codes.ARTIFICIAL_INTELLIGENCE,
         parameters=[
-            f"threshold {threshold:.4f}",
+            *limits,
             f"architecture {plain_text(card.architecture)}",
             f"weights SHA-256 {plain_text(card.sha256)}",
         ],
@@ -312,11 +323,14 @@ def _outline(region: Region) -> NDArray[np.float64]:
     return np.array(corners, dtype=np.float64)
 
 
-def _side(picture: _Picture, region: Region) -> Code | None:
-    """Which lung the region is on, by the half of the picture; None where the header does not say how it hangs.
+def _side(picture: _Picture, prediction: Prediction, region: Region) -> Code | None:
+    """Which lung the region is on: the one that holds all attention, else by the half of the picture.
 
-    A region with at least a quarter of its width on either side of the middle is on both.
+    A region with at least a quarter of its width on either side of the middle is on both. None where the header does
+    not say how the picture hangs.
     """
+    if prediction.side in _ONE_LUNG:
+        return _ONE_LUNG[prediction.side]
     orientation = orientation_of(picture.film.header)
     if orientation is None or orientation[0] not in ("L", "R"):
         return None

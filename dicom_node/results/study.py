@@ -2,20 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
 from pydicom.dataset import Dataset
 
 from inference.card import ModelCard
-from inference.prediction import Outcome, Prediction
-
-
-class Answer(StrEnum):
-    """What the report says of the study as a whole."""
-
-    LIKELY = "likely"
-    UNLIKELY = "unlikely"
-    NOT_ANALYSABLE = "not_analysable"
+from inference.prediction import Answer, Outcome, Prediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +25,11 @@ class Film:
     def prediction(self) -> Prediction | None:
         """The model's answer, where there is one."""
         return self.outcome if isinstance(self.outcome, Prediction) else None
+
+    @property
+    def answer(self) -> Answer | None:
+        """What is said of the film; None where the model has no answer."""
+        return None if self.prediction is None else self.prediction.answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,28 +86,19 @@ class StudyReading:
         """The films that the model has an answer for."""
         return tuple(film for film in self.films if film.prediction is not None)
 
-    @property
-    def flagged_films(self) -> tuple[Film, ...]:
-        """The films on which pneumonia is likely."""
-        return tuple(film for film in self.films if film.prediction is not None and film.prediction.flagged)
+    def films_answered(self, answer: Answer | None) -> tuple[Film, ...]:
+        """The films of which the model says this; None: those that it has no answer for."""
+        return tuple(film for film in self.films if film.answer is answer)
 
     @property
-    def answer(self) -> Answer:
-        """Likely where any film is; not analysable where the model has an answer for none."""
-        if self.flagged_films:
-            return Answer.LIKELY
-        return Answer.UNLIKELY if self.predicted_films else Answer.NOT_ANALYSABLE
-
-    @property
-    def key_film(self) -> Film | None:
-        """The flagged film with the highest score."""
-        return _highest(self.flagged_films)
+    def answer(self) -> Answer | None:
+        """The most alarming answer to any film; None, not analysable, where the model has an answer for none."""
+        return next((answer for answer in Answer if self.films_answered(answer)), None)
 
     @property
     def leading_film(self) -> Film:
-        """The film that speaks for the study: the flagged, else the analysed one with the highest score."""
-        return self.key_film or _highest(self.predicted_films) or self.films[0]
-
-
-def _highest(films: tuple[Film, ...]) -> Film | None:
-    return max(films, key=lambda film: film.prediction.score if film.prediction else 0.0, default=None)
+        """The film that speaks for the study: of those with the study's answer the one with the highest score."""
+        return max(
+            self.films_answered(self.answer),
+            key=lambda film: film.prediction.score if film.prediction else 0.0,
+        )

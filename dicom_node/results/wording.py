@@ -7,8 +7,8 @@ section 6.1). Nothing here comes from an image's header.
 from collections import Counter
 from collections.abc import Iterable
 
-from dicom_node.results.study import Answer, Film, StudyReading
-from inference.prediction import NotAnalysable, Prediction
+from dicom_node.results.study import Film, StudyReading
+from inference.prediction import Answer, NotAnalysable, Prediction, Side
 
 BURNED_IN_DISCLAIMER = "AI - NOT FOR PRIMARY DIAGNOSIS"
 DISCLAIMER = "AI result, not for primary diagnosis. Not verified by a physician."
@@ -19,9 +19,17 @@ FAILED = "analysis failed; waits for a person"
 # alarming one is written in capitals, so that a cut-off "unlikely" is not read as "likely".
 _FLAGS = {
     Answer.LIKELY: "PNEUMONIA LIKELY",
+    Answer.UNCERTAIN: "Pneumonia uncertain",
     Answer.UNLIKELY: "Pneumonia unlikely",
-    Answer.NOT_ANALYSABLE: "Not analysable",
+    None: "Not analysable",
 }
+# What follows the answer, so that nobody takes it for more than it is.
+_CAUTIONS = {
+    Answer.LIKELY: "",
+    Answer.UNCERTAIN: " Neither confirms nor excludes disease.",
+    Answer.UNLIKELY: " Does not exclude disease.",
+}
+_SIDES = {Side.LEFT: "the left lung", Side.RIGHT: "the right lung", Side.BILATERAL: "both lungs"}
 _LONG_STRING = 64
 
 
@@ -35,12 +43,12 @@ def percent(share: float) -> str:
     return f"{share * 100:.1f}%"
 
 
-def flag(answer: Answer) -> str:
-    """The answer as a reader sees it first."""
+def flag(answer: Answer | None) -> str:
+    """The answer as a reader sees it first; None is *not analysable*."""
     return _FLAGS[answer]
 
 
-def series_description(answer: Answer, what: str) -> str:
+def series_description(answer: Answer | None, what: str) -> str:
     """Series Description (0008,103E), at most 64 characters, for a series of `what` ("report", "heatmap")."""
     return f"{flag(answer)} (AI {what}) - not for primary diagnosis"
 
@@ -58,16 +66,37 @@ def not_analysed(count: int, reason: str) -> str:
 
 
 def score_statement(prediction: Prediction) -> str:
-    """Score and threshold in words."""
-    return f"score {percent(prediction.score)}, threshold {percent(prediction.threshold)}"
+    """The score, and the limits that make its answer of it."""
+    lower, upper = (percent(limit) for limit in prediction.uncertain)
+    limits = {
+        Answer.LIKELY: f"likely from {upper}",
+        Answer.UNCERTAIN: f"uncertain from {lower} to {upper}",
+        Answer.UNLIKELY: f"unlikely below {lower}",
+    }
+    return f"score {percent(prediction.score)}, {limits[prediction.answer]}"
+
+
+def side_statement(side: Side) -> str:
+    """Where the model looked; a side is always the patient's."""
+    return f"attention on {_SIDES[side]}"
+
+
+def answer_statement(prediction: Prediction) -> str:
+    """The answer to one image as a sentence, with its score, its side and what it does not say."""
+    side = "" if prediction.side is None else f", {side_statement(prediction.side)}"
+    score = score_statement(prediction)
+    return f"AI: pneumonia {prediction.answer} ({score}){side}.{_CAUTIONS[prediction.answer]}"
 
 
 def summary(study: StudyReading) -> str:
     """The report in a few sentences: the answer, what it rests on, and every image without one."""
-    sentences = [_headline(study)]
-    if study.predicted_films:
-        flagged, predicted = len(study.flagged_films), len(study.predicted_films)
-        sentences.append(f"{_images(predicted)} analysed, {flagged} flagged.")
+    prediction = study.leading_film.prediction
+    sentences = [answer_statement(prediction) if prediction else "AI: not analysable, no result."]
+    counts = {answer: len(study.films_answered(answer)) for answer in Answer}
+    predicted = sum(counts.values())
+    if predicted:
+        answers = ", ".join(f"{count} {answer}" for answer, count in counts.items() if count)
+        sentences.append(f"{_images(predicted)} analysed: {answers}.")
     sentences += [not_analysed(count, reason) for reason, count in count_reasons(study.films).items()]
     if study.revision > 1:
         sentences.append(f"Revision {study.revision}, replaces the earlier report.")
@@ -77,15 +106,6 @@ def summary(study: StudyReading) -> str:
 def count_reasons(films: Iterable[Film]) -> dict[str, int]:
     """How many of the films were not analysed, by reason, in the order of the films."""
     return Counter(reason for film in films if (reason := reason_of(film)) is not None)
-
-
-def _headline(study: StudyReading) -> str:
-    prediction = study.leading_film.prediction
-    if prediction is None:
-        return "AI: not analysable, no result."
-    if prediction.flagged:
-        return f"AI: pneumonia likely ({score_statement(prediction)})."
-    return f"AI: pneumonia unlikely ({score_statement(prediction)}). Does not exclude disease."
 
 
 def _images(count: int) -> str:

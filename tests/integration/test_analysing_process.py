@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from pydicom import dcmread
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 from sqlalchemy import select
 
@@ -18,6 +19,7 @@ from dicom_node.tasks import AnalysedFilm, StudyTask
 from dicom_node.worker import Worker
 from inference.card import SHIPPED, load_card
 from inference.prediction import NotAnalysable, Prediction
+from storage import views
 from storage.folder import DataFolder
 from storage.schema import deliveries, jobs, results
 from storage.states import State
@@ -179,7 +181,7 @@ def test_a_report_is_made_again_with_the_same_bytes_after_a_crash(
     film = chest_film()
     key = folder.objects.put(encoded(film)).key
     receive(folder, instance(1, study=film.StudyInstanceUID, object_key=key), quiet=0.0)
-    one = worker(lambda: NOW, threshold=0.0)
+    one = worker(lambda: NOW, uncertain=(0.0, 0.0))
     one.step()
     before = {path.name for path in objects(folder)}
     one.step()
@@ -194,6 +196,24 @@ def test_a_report_is_made_again_with_the_same_bytes_after_a_crash(
     one.step()
     assert len(made) == 2
     assert {path.name for path in objects(folder)} - before == made
+
+
+def test_a_report_after_a_change_of_settings_says_what_was_answered_and_by_which_limits(
+    folder: DataFolder, worker: Callable[..., Worker]
+) -> None:
+    film = chest_film()
+    key = folder.objects.put(encoded(film)).key
+    receive(folder, instance(1, study=film.StudyInstanceUID, object_key=key), quiet=0.0)
+    worker(lambda: NOW, uncertain=(0.0, 1.0)).step()
+    worker(lambda: NOW, uncertain=(0.0, 0.0)).step()
+    with folder.database.read() as connection:
+        story = views.study(connection, film.StudyInstanceUID)
+    [analysed] = story["instances"]
+    assert (analysed["answer"], analysed["uncertain_from"], analysed["likely_from"]) == ("uncertain", 0, 1)
+    reports = [dcmread(path) for path in objects(folder)]
+    assert {each.SeriesDescription.split(" (")[0] for each in reports if each.Modality == "SR"} == {
+        "Pneumonia uncertain"
+    }
 
 
 def objects(folder: DataFolder) -> list[Path]:

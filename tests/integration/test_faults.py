@@ -27,7 +27,7 @@ def own_pacs(tmp_path: Path) -> Iterator[Pacs]:
 @pytest.fixture
 def own_node(tmp_path: Path, own_pacs: Pacs) -> Iterator[NodeProcess]:
     (tmp_path / "node").mkdir()
-    made = NodeProcess(tmp_path / "node", own_pacs.port, "[model]\nthreshold = 0.0")
+    made = NodeProcess(tmp_path / "node", own_pacs.port, "[model]\nuncertain = [0, 0]")
     yield made
     if made.running:
         made.stop()

@@ -16,14 +16,14 @@ from storage.schema import deliveries, jobs
 from storage.states import State
 from tests.instances import NOW, analyse, claim_delivery, claimed, instance, receive, report
 from tests.integration.conftest import wait_for
-from tests.readings import film, flagged, reading
+from tests.readings import film, likely, reading
 
 
 def outbox(folder: DataFolder) -> None:
     """A report whose delivery was being made when the node was killed."""
     receive(folder, instance(), quiet=0.0)
     analyse(folder)
-    made = build_structured_report(reading(film(flagged())), None)
+    made = build_structured_report(reading(film(likely())), None)
     uids = (made.SOPClassUID, made.SOPInstanceUID, made.SeriesInstanceUID)
     key = folder.objects.put(encode(made)).key
     report(folder, [Result("structured_report", *map(str, uids), key)], ("peer",), NOW)

@@ -11,30 +11,36 @@ from pydicom.dataset import Dataset
 from config.settings import ResultsSettings
 from dicom_node.results import as_comprehensive_sr, build_results, encode
 from dicom_node.results.study import Film, StudyReading
-from inference.prediction import NotAnalysable, Reason
+from inference.prediction import NotAnalysable, Reason, Side
 from tests.builders import NAMES, Name, chest_film
 from tests.hostile_headers import CASES, Case
 from tests.integration.conftest import tool
-from tests.readings import LATERAL, film, flagged, header_of, radiograph, reading, unflagged
+from tests.readings import LATERAL, film, header_of, likely, radiograph, reading, uncertain, unlikely
 
 STUDIES = {
-    "likely": lambda: reading(film(flagged())),
-    "likely, two films flagged": lambda: reading(film(flagged(), "1"), film(flagged(0.7), "2", view="AP")),
-    "likely, with a lateral": lambda: reading(film(flagged()), film(LATERAL, view="LL")),
-    "likely, CR": lambda: reading(film(flagged(), kind="CR")),
-    "likely, for processing": lambda: reading(film(flagged(), kind="DX_PROCESSING")),
+    "likely": lambda: reading(film(likely())),
+    "likely, two films flagged": lambda: reading(film(likely(), "1"), film(likely(0.7), "2", view="AP")),
+    "likely, with a lateral": lambda: reading(film(likely()), film(LATERAL, view="LL")),
+    "likely, CR": lambda: reading(film(likely(), kind="CR")),
+    "likely, for processing": lambda: reading(film(likely(), kind="DX_PROCESSING")),
     "likely, nothing known of orientation or spacing": lambda: reading(
-        film(flagged(), without=["PatientOrientation", "ImagerPixelSpacing"])
+        film(likely(), without=["PatientOrientation", "ImagerPixelSpacing"])
     ),
-    "unlikely": lambda: reading(film(unflagged())),
-    "unlikely, two films": lambda: reading(film(unflagged(), "1"), film(unflagged(0.2), "2")),
+    "likely, side known": lambda: reading(film(likely(side=Side.BILATERAL))),
+    "uncertain": lambda: reading(film(uncertain())),
+    "uncertain, two films and a lateral": lambda: reading(
+        film(uncertain(0.4, side=Side.LEFT), "1"), film(uncertain(), "2"), film(LATERAL, "3", view="LL")
+    ),
+    "revised, uncertain": lambda: reading(film(uncertain()), revision=2),
+    "unlikely": lambda: reading(film(unlikely())),
+    "unlikely, two films": lambda: reading(film(unlikely(), "1"), film(unlikely(0.2), "2")),
     "not analysable": lambda: reading(film(LATERAL, view="LL")),
     "not analysable, blank": lambda: reading(film(NotAnalysable(Reason.BLANK))),
     "not analysable, no size": lambda: reading(
         film(NotAnalysable(Reason.NO_PIXELS), without=["Rows", "Columns"])
     ),
     "failed": lambda: reading(film(None)),
-    "revised, likely": lambda: reading(film(flagged(), "1"), film(LATERAL, "2", view="LL"), revision=2),
+    "revised, likely": lambda: reading(film(likely(), "1"), film(LATERAL, "2", view="LL"), revision=2),
     "revised, not analysable": lambda: reading(film(LATERAL, view="LL"), revision=3),
 }
 
@@ -72,7 +78,7 @@ def test_dciodvfy_finds_no_error_in_any_result(study: Callable[[], StudyReading]
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 def test_dciodvfy_finds_no_error_in_any_character_set(name: Name, tmp_path: Path) -> None:
-    for result in results_of(reading(film(flagged(), name=name))):
+    for result in results_of(reading(film(likely(), name=name))):
         assert errors(written(result, tmp_path)) == []
 
 
@@ -88,7 +94,7 @@ def test_dciodvfy_finds_no_error_in_a_heatmap_of_either_modality(
     modality: Literal["source", "OT"], tmp_path: Path
 ) -> None:
     settings = ResultsSettings(heatmap_modality=modality)
-    _, heatmap = build_results(reading(film(flagged())), settings, lambda _film: radiograph(60, 50))
+    _, heatmap = build_results(reading(film(likely())), settings, lambda _film: radiograph(60, 50))
     assert errors(written(heatmap, tmp_path)) == []
 
 
@@ -103,6 +109,6 @@ def test_dsrdump_reads_every_report(study: Callable[[], StudyReading], tmp_path:
 def test_what_is_wrong_with_a_result_was_wrong_with_its_source(case: Case, tmp_path: Path) -> None:
     header = header_of(chest_film())
     case.change(header)
-    for result in results_of(reading(Film(header, flagged()))):
+    for result in results_of(reading(Film(header, likely()))):
         found = errors(written(result, tmp_path))
         assert [line for line in found if not any(own in line for own in case.sources_own)] == []

@@ -3,21 +3,64 @@
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import insert, select, text
 
 from storage import audit
-from storage.engine import Database
+from storage.engine import MIGRATIONS, Database
 from storage.errors import DatabaseTooNew, StorageUnavailable
 from storage.folder import DataFolder
 from storage.schema import audit as audit_table
-from storage.schema import metadata
+from storage.schema import metadata, predictions
+
+OLD_INSTANCE = """INSERT INTO instances (id, sop_instance_uid, sop_class_uid, transfer_syntax_uid, study_instance_uid,
+series_instance_uid, accession_number, object_key, size, source, received_at, times_received)
+VALUES (:id, :uid, '1', '1', '1.2', '1.3', 'ACC1', 'key', 1, 'pacs', 1.0, 1)"""
+OLD_PREDICTION = """INSERT INTO predictions (id, instance_id, model_sha256, score, threshold, attention, regions,
+created_at) VALUES (:id, :id, 'sha', :score, 0.5, '{}', '[]', 1.0)"""
 
 
 def test_the_migrations_lead_to_the_schema(folder: DataFolder) -> None:
     with folder.database.read() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_a_prediction_by_one_threshold_keeps_its_answer_when_there_are_three(folder: DataFolder) -> None:
+    old = Database(folder.folder / "old.sqlite")
+    migrate_to(old, "0001")
+    with old.write() as connection:
+        for number, score in enumerate((0.2, 0.5, 0.9), start=1):
+            connection.execute(text(OLD_INSTANCE), {"id": number, "uid": f"1.2.{number}"})
+            connection.execute(text(OLD_PREDICTION), {"id": number, "score": score})
+    old.migrate()
+    with old.read() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        kept = connection.execute(
+            select(
+                predictions.c.score,
+                predictions.c.uncertain_from,
+                predictions.c.likely_from,
+                predictions.c.answer,
+            ).order_by(predictions.c.id)
+        ).all()
+    assert [tuple(row) for row in kept] == [
+        (0.2, 0.5, 0.5, "unlikely"),
+        (0.5, 0.5, 0.5, "likely"),
+        (0.9, 0.5, 0.5, "likely"),
+    ]
+    old.close()
+
+
+def migrate_to(database: Database, revision: str) -> None:
+    """What an earlier version of the node did."""
+    configuration = Config()
+    configuration.set_main_option("script_location", str(MIGRATIONS))
+    with database.write() as connection:
+        configuration.attributes["connection"] = connection
+        command.upgrade(configuration, revision)
 
 
 def test_migrating_again_changes_nothing(folder: DataFolder) -> None:

@@ -22,10 +22,10 @@ from dicom_node.results.heatmap_picture import draw_heatmap
 from dicom_node.results.source import text_of
 from dicom_node.results.study import Film
 from inference.card import ModelCard
-from inference.prediction import Attention, NotAnalysable, Outcome, Prediction, Reason, Region
+from inference.prediction import Attention, NotAnalysable, Outcome, Prediction, Reason, Region, Side
 from inference.radiograph import Radiograph
 from tests.builders import NAMES
-from tests.readings import CARD, LATERAL, film, flagged, radiograph, reading, unflagged
+from tests.readings import CARD, LATERAL, film, likely, radiograph, reading, uncertain, unlikely
 
 SIZES = [
     (512, 420),
@@ -65,7 +65,7 @@ def colourfulness(picture: NDArray[np.uint8]) -> NDArray[np.int_]:
 class TestPicture:
     def test_the_film_keeps_its_own_pixels_where_the_model_did_not_look(self) -> None:
         pixels = radiograph().pixels
-        picture = picture_of(flagged())
+        picture = picture_of(likely())
         top, left = film_in(picture, pixels)
         shown = picture[top : top + 320, left : left + 280].astype(int)
         expected = np.rint(pixels * 255).astype(int)[..., None]
@@ -74,7 +74,7 @@ class TestPicture:
 
     def test_the_colour_is_where_the_model_looked(self) -> None:
         pixels = radiograph().pixels
-        picture = picture_of(replace(flagged(), regions=()))
+        picture = picture_of(replace(likely(), regions=()))
         top, left = film_in(picture, pixels)
         colour = colourfulness(picture[top : top + 320, left : left + 280])
         row, column = np.unravel_index(colour.argmax(), colour.shape)
@@ -84,16 +84,16 @@ class TestPicture:
     def test_what_lies_under_the_strongest_attention_is_still_seen(self) -> None:
         everywhere = Attention(1, 1, (1.0,))
         checks = np.indices((64, 64)).sum(axis=0).astype(np.float32) % 2
-        picture = draw_heatmap(checks, replace(flagged(), attention=everywhere, regions=()), CARD)
-        plain = replace(flagged(), attention=Attention(1, 1, (0.0,)), regions=())
+        picture = draw_heatmap(checks, replace(likely(), attention=everywhere, regions=()), CARD)
+        plain = replace(likely(), attention=Attention(1, 1, (0.0,)), regions=())
         top, left = film_in(draw_heatmap(checks, plain, CARD), checks)
         lightness = picture[top : top + 64, left : left + 64].astype(int).sum(axis=2)
         assert np.abs(np.diff(lightness, axis=1)).min() > 200
 
     def test_regions_are_outlined_at_their_pixels(self) -> None:
-        with_region = picture_of(flagged(0.9, Region(180, 40, 240, 90))).astype(int)
-        without = picture_of(replace(flagged(0.9), regions=())).astype(int)
-        top, left = film_in(picture_of(flagged()), radiograph().pixels)
+        with_region = picture_of(likely(0.9, Region(180, 40, 240, 90))).astype(int)
+        without = picture_of(replace(likely(0.9), regions=())).astype(int)
+        top, left = film_in(picture_of(likely()), radiograph().pixels)
         changed = np.argwhere(np.abs(with_region - without).max(axis=2) > 8) - [top, left]
         first, last = changed.min(axis=0), changed.max(axis=0)
         assert np.abs(first - [40, 180]).max() <= 1
@@ -103,10 +103,14 @@ class TestPicture:
         "region", [Region(0, 0, 1, 1), Region(5, 5, 7, 6), Region(0, 0, 50, 60), Region(49, 59, 50, 60)]
     )
     def test_the_smallest_and_the_largest_region_can_be_drawn(self, region: Region) -> None:
-        assert picture_of(flagged(0.9, region), 60, 50).ndim == 3
+        assert picture_of(likely(0.9, region), 60, 50).ndim == 3
 
     @pytest.mark.parametrize("card", [CARD, LONG], ids=["short", "long"])
-    @pytest.mark.parametrize("prediction", [flagged(0.999), unflagged(0.001)], ids=["likely", "unlikely"])
+    @pytest.mark.parametrize(
+        "prediction",
+        [likely(0.999), uncertain(side=Side.BILATERAL), unlikely(0.001)],
+        ids=["likely", "uncertain", "unlikely"],
+    )
     @pytest.mark.parametrize(("rows", "columns"), SIZES)
     def test_words_never_reach_the_edge(
         self, rows: int, columns: int, prediction: Prediction, card: ModelCard
@@ -122,7 +126,7 @@ class TestPicture:
     @pytest.mark.parametrize(("rows", "columns"), SIZES)
     def test_the_film_is_never_shrunk_or_cut(self, rows: int, columns: int) -> None:
         white = np.ones((rows, columns), dtype=np.float32)
-        nowhere = replace(unflagged(), attention=Attention(1, 1, (0.0,)))
+        nowhere = replace(unlikely(), attention=Attention(1, 1, (0.0,)))
         picture = draw_heatmap(white, nowhere, CARD)
         assert (picture == 255).all(axis=2).sum() >= rows * columns
         assert picture.shape[1] >= columns
@@ -130,25 +134,52 @@ class TestPicture:
     def test_letters_grow_with_the_picture(self) -> None:
         def header_height(columns: int) -> int:
             white = np.ones((columns, columns), dtype=np.float32)
-            picture = draw_heatmap(white, replace(unflagged(), attention=Attention(1, 1, (0.0,))), CARD)
+            picture = draw_heatmap(white, replace(unlikely(), attention=Attention(1, 1, (0.0,))), CARD)
             return int(np.argmax((picture[:, columns // 2 - 5 : columns // 2 + 5] == 255).all(axis=(1, 2))))
 
         assert header_height(3000) > 3 * header_height(700)
 
-    def test_a_negative_is_quieter_than_a_flagged_film(self) -> None:
-        loud, quiet = colourfulness(picture_of(flagged())), colourfulness(picture_of(unflagged()))
+    def test_a_negative_is_quieter_than_a_likely_film(self) -> None:
+        loud, quiet = colourfulness(picture_of(likely())), colourfulness(picture_of(unlikely()))
         head, film_rows = np.s_[:60], np.s_[70:380]
         assert quiet[head].max() < 20
         assert loud[head].max() > 100
         assert quiet[film_rows].max() < 0.6 * loud[film_rows].max()
 
+    def test_an_uncertain_film_is_neither_as_a_likely_nor_as_an_unlikely_one(self) -> None:
+        loud, doubtful = (picture_of(each).astype(int) for each in (likely(), uncertain()))
+        head, film_rows = np.s_[:60], np.s_[70:380]
+
+        def warmth(picture: NDArray[np.int_]) -> int:
+            return int((picture[head][..., 0] - picture[head][..., 2]).max())
+
+        assert warmth(loud) > 100
+        assert warmth(doubtful) < 20
+        assert colourfulness(doubtful[head]).max() > 100
+        quiet = picture_of(unlikely())
+        attention = [colourfulness(each[film_rows]).max() for each in (quiet, doubtful, loud)]
+        assert attention == sorted(attention)
+
+    def test_the_outline_is_dashed_where_pneumonia_is_uncertain(self) -> None:
+        region = Region(100, 100, 200, 200)
+        mint = (120, 255, 214)
+        drawn, dashed = (
+            int((picture_of(each) == mint).all(axis=2).sum())
+            for each in (likely(0.9, region), uncertain(0.4, region))
+        )
+        assert 0.4 * drawn < dashed < 0.7 * drawn
+
+    @pytest.mark.parametrize("side", Side)
+    def test_the_side_is_in_the_band_above_the_film(self, side: Side) -> None:
+        assert (picture_of(likely(side=side))[:60] != picture_of(likely())[:60]).any()
+
     def test_the_same_input_gives_the_same_picture(self) -> None:
-        assert (picture_of(flagged()) == picture_of(flagged())).all()
+        assert (picture_of(likely()) == picture_of(likely())).all()
 
     def test_attention_on_a_single_cell_is_spread_smoothly(self) -> None:
         spot = Attention(9, 9, tuple(float(index == 40) for index in range(81)))
         black = np.zeros((450, 450), dtype=np.float32)
-        picture = draw_heatmap(black, replace(flagged(), attention=spot, regions=()), CARD)
+        picture = draw_heatmap(black, replace(likely(), attention=spot, regions=()), CARD)
         row = picture[picture.shape[0] // 2 - 10].astype(int)
         assert np.abs(np.diff(row, axis=0)).max() < 16
 
@@ -185,7 +216,7 @@ def heatmap_of(one: Film, rows: int = 60, columns: int = 50) -> Dataset:
 
 class TestObject:
     def test_it_is_a_secondary_capture_beside_its_source(self) -> None:
-        source = film(flagged(), name=NAMES["cyrillic"])
+        source = film(likely(), name=NAMES["cyrillic"])
         heatmap = heatmap_of(source)
         assert heatmap.SOPClassUID == SecondaryCaptureImageStorage
         assert heatmap.StudyInstanceUID == source.header.StudyInstanceUID
@@ -196,11 +227,11 @@ class TestObject:
         assert reference.PurposeOfReferenceCodeSequence[0].CodeValue == "121322"
 
     def test_its_pixels_are_the_picture(self) -> None:
-        expected = draw_heatmap(radiograph(60, 50).pixels, flagged(), CARD)
-        assert (heatmap_of(film(flagged())).pixel_array == expected).all()
+        expected = draw_heatmap(radiograph(60, 50).pixels, likely(), CARD)
+        assert (heatmap_of(film(likely())).pixel_array == expected).all()
 
     def test_it_says_that_words_are_burned_in_and_who_made_it_how(self) -> None:
-        heatmap = heatmap_of(film(flagged()))
+        heatmap = heatmap_of(film(likely()))
         assert heatmap.BurnedInAnnotation == "YES"
         assert heatmap.RecognizableVisualFeatures == "NO"
         assert heatmap.ConversionType == "WSD"
@@ -209,14 +240,14 @@ class TestObject:
         assert heatmap.SecondaryCaptureDeviceManufacturerModelName == CARD.name
 
     def test_nobody_can_measure_in_it(self) -> None:
-        heatmap = heatmap_of(film(flagged(), PixelSpacing=["0.2", "0.2"]))
+        heatmap = heatmap_of(film(likely(), PixelSpacing=["0.2", "0.2"]))
         assert "PixelSpacing" not in heatmap
         assert "ImagerPixelSpacing" not in heatmap
         assert "NominalScannedPixelSpacing" not in heatmap
 
     def test_it_owns_up_to_a_lossy_source(self) -> None:
         lossy = film(
-            flagged(),
+            likely(),
             LossyImageCompression="01",
             LossyImageCompressionRatio="12.5",
             LossyImageCompressionMethod="ISO_10918_1",
@@ -233,9 +264,7 @@ class TestObject:
     def test_the_orientation_is_the_sources_or_unsaid(
         self, orientation: str | list[str], expected: list[str]
     ) -> None:
-        assert (
-            list(heatmap_of(film(flagged(), PatientOrientation=orientation)).PatientOrientation) == expected
-        )
+        assert list(heatmap_of(film(likely(), PatientOrientation=orientation)).PatientOrientation) == expected
 
     @pytest.mark.parametrize(
         ("source", "setting", "written"),
@@ -243,18 +272,18 @@ class TestObject:
     )
     def test_its_modality_is_as_set(self, source: str, setting: str, written: str) -> None:
         settings = ResultsSettings.model_validate({"heatmap_modality": setting})
-        study = reading(film(flagged(), Modality=source))
+        study = reading(film(likely(), Modality=source))
         _, heatmap = build_results(study, settings, lambda _film: radiograph(60, 50))
         assert heatmap.Modality == written
 
     def test_its_series_starts_with_the_answer(self) -> None:
-        description = heatmap_of(film(flagged())).SeriesDescription
+        description = heatmap_of(film(likely())).SeriesDescription
         assert description.startswith("PNEUMONIA LIKELY")
         assert "heatmap" in description
         assert len(description) <= 64
 
     def test_written_and_read_back_it_is_the_same(self) -> None:
-        heatmap = build_heatmap(reading(film(flagged())), radiograph(61, 51), "source")
+        heatmap = build_heatmap(reading(film(likely())), radiograph(61, 51), "source")
         assert dcmread(BytesIO(encode(heatmap))) == heatmap
 
     def test_there_is_none_of_a_film_without_an_answer(self) -> None:
@@ -263,14 +292,14 @@ class TestObject:
 
 
 class TestResultsOfAStudy:
-    def test_a_flagged_study_has_one_heatmap_of_the_film_with_the_highest_score(self) -> None:
+    def test_a_likely_study_has_one_heatmap_of_the_film_with_the_highest_score(self) -> None:
         asked: list[Film] = []
 
         def radiograph_of(one: Film) -> Radiograph:
             asked.append(one)
             return radiograph(60, 50)
 
-        films = [film(flagged(0.5), "1"), film(flagged(0.9), "2"), film(unflagged(), "3"), film(LATERAL, "4")]
+        films = [film(likely(0.5), "1"), film(likely(0.9), "2"), film(unlikely(), "3"), film(LATERAL, "4")]
         report, heatmap = build_results(reading(*films), ResultsSettings(), radiograph_of)
         assert (report.Modality, heatmap.Modality) == ("SR", "DX")
         assert asked == [films[1]]
@@ -281,9 +310,10 @@ class TestResultsOfAStudy:
     @pytest.mark.parametrize(
         ("outcome", "wanted", "objects"),
         [
-            (unflagged(), False, 1),
-            (unflagged(), True, 2),
-            (flagged(), False, 2),
+            (unlikely(), False, 1),
+            (unlikely(), True, 2),
+            (uncertain(), False, 2),
+            (likely(), False, 2),
             (NotAnalysable(Reason.BLANK), True, 1),
             (None, True, 1),
         ],
@@ -295,7 +325,7 @@ class TestResultsOfAStudy:
 
     def test_the_heatmap_for_a_negative_is_of_the_highest_score(self) -> None:
         settings = ResultsSettings(heatmap_for_negatives=True)
-        films = [film(unflagged(0.1), "1"), film(unflagged(0.3), "2"), film(LATERAL, "3")]
+        films = [film(unlikely(0.1), "1"), film(unlikely(0.3), "2"), film(LATERAL, "3")]
         _, heatmap = build_results(reading(*films), settings, lambda _film: radiograph(60, 50))
         (reference,) = heatmap.SourceImageSequence
         assert reference.ReferencedSOPInstanceUID == text_of(films[1].header, "SOPInstanceUID")
@@ -306,8 +336,8 @@ import hashlib
 from config.settings import ResultsSettings
 from dicom_node.results import build_results, encode
 from tests.builders import NAMES
-from tests.readings import film, flagged, radiograph, reading
-study = reading(film(flagged(), "1", name=NAMES["japanese"]), film(flagged(0.7), "2"))
+from tests.readings import film, likely, radiograph, reading
+study = reading(film(likely(), "1", name=NAMES["japanese"]), film(likely(0.7), "2"))
 for result in build_results(study, ResultsSettings(), lambda _film: radiograph()):
     print(hashlib.sha256(encode(result)).hexdigest())
 """

@@ -10,6 +10,7 @@ from storage.states import State
 from tests.instances import (
     NOW,
     OWNER,
+    PREDICTION,
     analyse,
     claim,
     claimed,
@@ -138,6 +139,14 @@ def test_the_report_sees_how_each_image_ended(folder: DataFolder) -> None:
         (State.REJECTED, "lateral_view", None),
         (State.FAILED, "worker_died", None),
     ]
+
+
+def test_the_report_gets_a_prediction_as_it_was_made(folder: DataFolder) -> None:
+    receive(folder, instance())
+    analyse(folder)
+    with folder.database.read() as connection:
+        [seen] = ledger.study_instances(connection, "1.2.3")
+    assert seen.prediction == PREDICTION
 
 
 def test_an_image_retried_by_hand_gets_its_study_a_new_report(folder: DataFolder) -> None:

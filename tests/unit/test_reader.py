@@ -11,13 +11,13 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
 from inference.card import SHIPPED, load_card
-from inference.prediction import NotAnalysable, Prediction, Reason
+from inference.prediction import Answer, Band, NotAnalysable, Prediction, Reason
 from inference.reader import ChestReader
 from tests.builders import Name, chest_film, write
 
 
-def reader(minimum_age_years: float = 0.0, threshold: float | None = None) -> ChestReader:
-    return ChestReader(SHIPPED, minimum_age_years, threshold)
+def reader(minimum_age_years: float = 0.0, uncertain: Band | None = None) -> ChestReader:
+    return ChestReader(SHIPPED, minimum_age_years, uncertain)
 
 
 @pytest.fixture(scope="module")
@@ -25,24 +25,30 @@ def careful() -> ChestReader:
     return reader(minimum_age_years=18)
 
 
-def test_a_good_film_gets_a_prediction_at_the_cards_threshold(careful: ChestReader, tmp_path: Path) -> None:
+def test_a_good_film_is_answered_by_the_cards_band(careful: ChestReader, tmp_path: Path) -> None:
     answer = careful.read(write(chest_film(), tmp_path / "film.dcm"))
     assert isinstance(answer, Prediction)
-    assert answer.threshold == load_card(SHIPPED).threshold
-    assert answer.flagged == (answer.score >= answer.threshold)
+    assert answer.uncertain == load_card(SHIPPED).uncertain
 
 
-def test_a_flagged_film_has_regions_inside_it_and_another_has_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("uncertain", "answer", "has_regions"),
+    [
+        ((0.0, 0.0), Answer.LIKELY, True),
+        ((0.0, 1.0), Answer.UNCERTAIN, True),
+        ((1.0, 1.0), Answer.UNLIKELY, False),
+    ],
+)
+def test_a_film_has_regions_inside_it_unless_pneumonia_is_unlikely(
+    uncertain: Band, answer: Answer, has_regions: bool, tmp_path: Path
+) -> None:
     film = write(chest_film(rows=400, columns=300), tmp_path / "film.dcm")
-    flagged, unflagged = reader(threshold=0.0).read(film), reader(threshold=1.0).read(film)
-    assert isinstance(flagged, Prediction)
-    assert isinstance(unflagged, Prediction)
-    assert flagged.score == unflagged.score
-    assert flagged.flagged
-    assert not unflagged.flagged
-    assert unflagged.regions == ()
-    assert 1 <= len(flagged.regions) <= 3
-    for region in flagged.regions:
+    read = reader(uncertain=uncertain).read(film)
+    assert isinstance(read, Prediction)
+    assert read.answer is answer
+    assert bool(read.regions) == has_regions
+    assert len(read.regions) <= 3
+    for region in read.regions:
         assert 0 <= region.left < region.right <= 300
         assert 0 <= region.top < region.bottom <= 400
 
@@ -150,9 +156,10 @@ def real(name: str) -> Path:
     return Path(str(path))
 
 
-def test_a_real_chest_with_masses_is_flagged_in_every_coding(careful: ChestReader) -> None:
+def test_a_real_chest_with_masses_is_called_likely_in_every_coding(careful: ChestReader) -> None:
     answers = [careful.read(real(f"RG1_{coding}.dcm")) for coding in ("UNCR", "UNCI", "J2KR", "J2KI")]
-    scores = [answer.score for answer in answers if isinstance(answer, Prediction) and answer.flagged]
+    likely = [each for each in answers if isinstance(each, Prediction) and each.answer is Answer.LIKELY]
+    scores = [each.score for each in likely]
     assert len(scores) == 4
     assert max(scores) - min(scores) < 0.01
 

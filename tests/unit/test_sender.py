@@ -30,7 +30,7 @@ from storage.records import Result
 from storage.schema import deliveries
 from storage.states import State
 from tests.instances import NOW, OWNER, analyse, instance, receive, report
-from tests.readings import film, flagged, reading
+from tests.readings import film, likely, reading
 
 ALL_CLASSES = [Comprehensive3DSRStorage, ComprehensiveSRStorage, SecondaryCaptureImageStorage]
 
@@ -73,7 +73,7 @@ class Peer:
 
 @pytest.fixture(scope="module")
 def structured_report() -> Dataset:
-    return build_structured_report(reading(film(flagged())), None)
+    return build_structured_report(reading(film(likely())), None)
 
 
 @pytest.fixture
@@ -245,7 +245,7 @@ def test_a_peer_that_rejects_the_association_says_why(outbox: DataFolder) -> Non
 def test_one_association_is_kept_open_for_many_results(folder: DataFolder) -> None:
     for number in (1, 2, 3):
         study = f"kept {number}"
-        made = build_structured_report(reading(film(flagged(), study=study)), None)
+        made = build_structured_report(reading(film(likely(), study=study)), None)
         receive(folder, instance(number, study=f"1.2.{number}"))
         analyse(folder)
         key = folder.objects.put(encode(made)).key

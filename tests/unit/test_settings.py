@@ -202,6 +202,33 @@ def test_what_is_no_host_is_a_fault(faults: Any, host: str) -> None:
     assert "without port, path or spaces" in faults(destination(host=host))["destinations[0].host"]
 
 
+def test_the_band_of_uncertain_scores_is_two_numbers_or_the_model_cards(load: Any) -> None:
+    assert load("[model]\nuncertain = [0, 0.5]").model.uncertain == (0.0, 0.5)
+    assert load("[model]\nuncertain = [0.5, 0.5]").model.uncertain == (0.5, 0.5)
+    assert load("").model.uncertain is None
+
+
+@pytest.mark.parametrize(
+    ("written", "found"),
+    [
+        ("[0.6, 0.4]", "[0.6, 0.4]"),
+        ("[-0.1, 0.4]", "[-0.1, 0.4]"),
+        ("[0.4, 1.1]", "[0.4, 1.1]"),
+        ("[0.4]", "[0.4]"),
+        ("[0.2, 0.4, 0.6]", "[0.2, 0.4, 0.6]"),
+        ("[nan, 0.4]", "[nan, 0.4]"),
+        ("[]", "an empty list"),
+        ('["0.4", 0.6]', "a list"),
+        ("[false, true]", "a list"),
+        ("0.5", "0.5"),
+        ('""', '""'),
+    ],
+)
+def test_what_is_no_band_of_scores_is_a_fault(faults: Any, written: str, found: str) -> None:
+    sentence = "must be two numbers from 0 to 1 in square brackets, the smaller one first, such as [0.4, 0.6]"
+    assert faults(f"[model]\nuncertain = {written}") == {"model.uncertain": f"{sentence}; found {found}"}
+
+
 # Who is sending
 
 
@@ -323,7 +350,7 @@ def test_every_fault_is_reported_at_once(faults: Any) -> None:
     found = faults(
         '[node]\nae_titel = "X"\n'
         '[receiver]\nport = "104"\nrequire_known_source = "yes"\nmaximum_associations = 2.5\n'
-        "[model]\nthreshold = 2\nminimum_age_years = nan\n"
+        "[model]\nuncertain = [0.6, 0.4]\nminimum_age_years = nan\n"
         '[results]\nheatmap_modality = "DX"\n'
         '[logging]\nlevel = "loud"\n'
         "[retry]\ndeliver_longest_seconds = 1\n"
@@ -338,7 +365,7 @@ def test_every_fault_is_reported_at_once(faults: Any) -> None:
         "receiver.port",
         "receiver.require_known_source",
         "receiver.maximum_associations",
-        "model.threshold",
+        "model.uncertain",
         "model.minimum_age_years",
         "results.heatmap_modality",
         "logging.level",
@@ -360,7 +387,6 @@ def test_every_fault_is_reported_at_once(faults: Any) -> None:
         found["receiver.require_known_source"]
         == 'must be true or false, without quotation marks; found "yes"'
     )
-    assert found["model.threshold"] == "must be a number from 0 to 1, without quotation marks; found 2"
     assert found["results.heatmap_modality"] == 'must be "source" or "OT"; found "DX"'
     assert found["destinations[1].port"].startswith("is missing; it must be a whole number from 1 to 65535")
 

@@ -1,7 +1,7 @@
 """What a radiologist, a worklist and an archive may rely on in the report."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from io import BytesIO
@@ -19,7 +19,7 @@ from dicom_node.results.readable import readable_text
 from dicom_node.results.source import text_of
 from dicom_node.results.structured_report import build_structured_report
 from dicom_node.results.study import Film, Predecessor, StudyReading
-from inference.prediction import NotAnalysable, Outcome, Reason, Region
+from inference.prediction import Answer, NotAnalysable, Outcome, Prediction, Reason, Region, Side
 from tests.builders import NAMES
 from tests.readings import (
     CARD,
@@ -28,10 +28,11 @@ from tests.readings import (
     REPORTED_AT,
     RIGHT_LOWER,
     film,
-    flagged,
+    likely,
     radiograph,
     reading,
-    unflagged,
+    uncertain,
+    unlikely,
 )
 
 
@@ -102,7 +103,7 @@ def uids_of(report: Dataset) -> list[str]:
 
 class TestLikely:
     def test_pneumonia_is_found_present_and_urgent(self) -> None:
-        report = report_on(film(flagged()))
+        report = report_on(film(likely()))
         (group,) = groups(report)
         assert answers(group, codes.PNEUMONIA) == ["Present"]
         assert answers(group, Code("121071", "DCM", "Finding")) == ["Pneumonia"]
@@ -113,15 +114,15 @@ class TestLikely:
         assert answers(evaluations(report), codes.PRIORITY) == ["Urgent"]
 
     def test_the_certainty_is_the_score_in_percent(self) -> None:
-        (group,) = groups(report_on(film(flagged(0.8734))))
+        (group,) = groups(report_on(film(likely(0.8734))))
         (number,) = named(group, codes.CERTAINTY)
         assert number.MeasuredValueSequence[0].NumericValue == pytest.approx(87.3)
         assert number.MeasuredValueSequence[0].MeasurementUnitsCodeSequence[0].CodeValue == "%"
 
-    def test_every_region_of_every_flagged_film_is_a_group_of_its_own(self) -> None:
+    def test_every_region_of_every_likely_film_is_a_group_of_its_own(self) -> None:
         upper = Region(left=160, top=60, right=220, bottom=120)
-        first, second = film(flagged(0.9, RIGHT_LOWER, upper), "1"), film(flagged(0.6, upper), "2")
-        found = groups(report_on(first, second, film(unflagged(), "3")))
+        first, second = film(likely(0.9, RIGHT_LOWER, upper), "1"), film(likely(0.6, upper), "2")
+        found = groups(report_on(first, second, film(unlikely(), "3")))
         assert sorted(coordinates(group)[0] for group in found) == sorted(
             [
                 (40, 180, 120, 180, 120, 260, 40, 260, 40, 180),
@@ -132,8 +133,8 @@ class TestLikely:
         films = {text_of(one.header, "SOPInstanceUID") for one in (first, second)}
         assert set.union(*(images_pointed_at(group) for group in found)) == films
 
-    def test_a_flagged_film_without_regions_is_marked_as_a_whole(self) -> None:
-        (group,) = groups(report_on(film(replace(flagged(), regions=()))))
+    def test_a_likely_film_without_regions_is_marked_as_a_whole(self) -> None:
+        (group,) = groups(report_on(film(replace(likely(), regions=()))))
         assert coordinates(group) == [(0, 0, 280, 0, 280, 320, 0, 320, 0, 0)]
 
     @pytest.mark.parametrize(
@@ -153,11 +154,32 @@ class TestLikely:
     def test_the_side_is_the_patients_and_unsaid_where_unknown(
         self, orientation: str | list[str], region: Region, side: list[str]
     ) -> None:
-        (group,) = groups(report_on(film(flagged(0.9, region), PatientOrientation=orientation)))
+        (group,) = groups(report_on(film(likely(0.9, region), PatientOrientation=orientation)))
         assert answers(group, Code("272741003", "SCT", "Laterality")) == side
 
+    @pytest.mark.parametrize(
+        ("side", "lung"),
+        [(Side.LEFT, "the left lung"), (Side.RIGHT, "the right lung"), (Side.BILATERAL, "both lungs")],
+    )
+    @pytest.mark.parametrize("prediction", [likely, uncertain])
+    def test_the_side_that_holds_the_attention_is_said_in_words(
+        self, prediction: Callable[..., Prediction], side: Side, lung: str
+    ) -> None:
+        (said,) = texts(report_on(film(prediction(side=side))), codes.SUMMARY)
+        assert f"%), attention on {lung}." in said
+
+    @pytest.mark.parametrize(
+        ("side", "laterality"),
+        [(Side.LEFT, "Left"), (Side.RIGHT, "Right"), (Side.BILATERAL, "Right"), (None, "Right")],
+    )
+    def test_a_region_is_never_on_another_side_than_all_of_the_attention(
+        self, side: Side | None, laterality: str
+    ) -> None:
+        (group,) = groups(report_on(film(likely(0.9, RIGHT_LOWER, side=side), PatientOrientation=["L", "F"])))
+        assert answers(group, Code("272741003", "SCT", "Laterality")) == [laterality]
+
     def test_the_group_points_to_the_heatmap_of_its_film_and_of_no_other(self) -> None:
-        study = reading(film(flagged(0.6), "1"), film(flagged(0.9), "2"))
+        study = reading(film(likely(0.6), "1"), film(likely(0.9), "2"))
         heatmap = build_heatmap(study, radiograph(60, 50), "source")
         report = build_structured_report(study, heatmap)
         explained = [group for group in groups(report) if named(group, codes.VISUAL_EXPLANATION)]
@@ -168,20 +190,80 @@ class TestLikely:
         assert heatmap.SOPInstanceUID in evidence(report)
 
 
+class TestUncertain:
+    def test_it_is_equivocal_with_findings_and_neither_a_finding_nor_urgent(self) -> None:
+        report = report_on(film(uncertain()))
+        (group,) = groups(report)
+        assert answers(group, codes.PNEUMONIA) == ["Equivocal"]
+        assert answers(evaluations(report), codes.PNEUMONIA) == ["Equivocal"]
+        assert answers(report, Code("121071", "DCM", "Finding")) == []
+        assert answers(report, codes.PRIORITY) == []
+        assert answers(report, codes.FINDINGS_SUMMARY) == ["All algorithms succeeded; with findings"]
+
+    def test_its_words_say_so_with_the_limits_and_that_nothing_is_settled(self) -> None:
+        report = report_on(film(uncertain(0.42)))
+        said = (
+            "AI: pneumonia uncertain (score 42.0%, uncertain from 35.0% to 50.0%). "
+            "Neither confirms nor excludes disease."
+        )
+        assert texts(report, codes.SUMMARY) == [f"{said} 1 image analysed: 1 uncertain."]
+        assert texts(groups(report)[0], codes.COMMENT) == [said]
+
+    def test_every_region_of_its_films_is_marked_with_its_certainty(self) -> None:
+        upper = Region(left=160, top=60, right=220, bottom=120)
+        found = groups(report_on(film(uncertain(0.42, RIGHT_LOWER, upper), "1"), film(unlikely(), "2")))
+        assert [coordinates(group)[0][:2] for group in found] == [(40, 180), (160, 60)]
+        for group in found:
+            (number,) = named(group, codes.CERTAINTY)
+            assert number.MeasuredValueSequence[0].NumericValue == 42
+
+    def test_the_group_points_to_the_heatmap(self) -> None:
+        study = reading(film(uncertain()))
+        heatmap = build_heatmap(study, radiograph(60, 50), "source")
+        assert heatmap.SOPInstanceUID in images_pointed_at(groups(build_structured_report(study, heatmap))[0])
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "answer", "leading"),
+    [
+        ((unlikely(0.1), uncertain(0.4), likely(0.6), likely(0.9), LATERAL), Answer.LIKELY, 3),
+        ((unlikely(0.1), uncertain(0.4), uncertain(0.45), None), Answer.UNCERTAIN, 2),
+        ((LATERAL, unlikely(0.1), unlikely(0.2)), Answer.UNLIKELY, 2),
+        ((LATERAL, None), None, 0),
+        # analysed by other limits, before the node was started with these
+        ((likely(0.6), Prediction(0.8, (0.7, 0.9), likely().attention, (), None)), Answer.LIKELY, 0),
+    ],
+)
+def test_a_study_is_as_its_most_alarming_film(
+    outcomes: tuple[Outcome | None, ...], answer: Answer | None, leading: int
+) -> None:
+    films = tuple(film(outcome, str(number)) for number, outcome in enumerate(outcomes))
+    study = StudyReading(films, CARD, "CXR_NODE", 1, REPORTED_AT, None)
+    assert study.answer is answer
+    assert study.leading_film is films[leading]
+
+
+def test_a_film_is_reported_by_the_limits_that_were_in_force_when_it_was_analysed() -> None:
+    report = report_on(film(replace(likely(0.9), uncertain=(0.2, 0.8))))
+    assert "likely from 80.0%" in texts(report, codes.SUMMARY)[0]
+    limits = texts(report, Code("111002", "DCM", "Algorithm Parameters"))[:2]
+    assert limits == ["uncertain from score 0.2000", "likely from score 0.8000"]
+
+
 class TestUnlikely:
     def test_pneumonia_is_absent_and_never_a_finding(self) -> None:
-        report = report_on(film(unflagged(), "1"), film(unflagged(0.3), "2"))
+        report = report_on(film(unlikely(), "1"), film(unlikely(0.3), "2"))
         assert answers(report, codes.PNEUMONIA) == ["Absent"] * 3
         assert answers(report, Code("121071", "DCM", "Finding")) == []
         assert answers(report, codes.PRIORITY) == []
         assert answers(report, codes.FINDINGS_SUMMARY) == ["All algorithms succeeded; without findings"]
 
     def test_it_does_not_claim_to_exclude_disease(self) -> None:
-        (summary,) = texts(report_on(film(unflagged())), codes.SUMMARY)
+        (summary,) = texts(report_on(film(unlikely())), codes.SUMMARY)
         assert "Does not exclude disease." in summary
 
     def test_its_certainty_is_of_the_whole_image(self) -> None:
-        (group,) = groups(report_on(film(unflagged(0.0))))
+        (group,) = groups(report_on(film(unlikely(0.0))))
         (number,) = named(group, codes.CERTAINTY)
         assert number.MeasuredValueSequence[0].NumericValue == 0
         assert coordinates(number) == [(0, 0, 280, 0, 280, 320, 0, 320, 0, 0)]
@@ -224,7 +306,7 @@ class TestNotAnalysable:
         assert f"1000 images not analysed: {Reason.MODALITY.sentence}." in texts(report, codes.COMMENT)
         assert len(evidence(report)) == 1001
 
-    @pytest.mark.parametrize("outcome", [LATERAL, None, unflagged(), flagged()], ids=str)
+    @pytest.mark.parametrize("outcome", [LATERAL, None, unlikely(), likely()], ids=str)
     def test_an_image_without_a_size_is_reported_without_a_group(self, outcome: Outcome | None) -> None:
         report = report_on(film(outcome, without=["Rows", "Columns"]))
         assert groups(report) == []
@@ -234,15 +316,15 @@ class TestNotAnalysable:
 
 def test_the_images_without_a_group_are_in_the_summary() -> None:
     report = report_on(
-        film(flagged(0.9), "1"),
-        film(unflagged(), "2"),
+        film(likely(0.9), "1"),
+        film(unlikely(), "2"),
         film(LATERAL, "3"),
         film(LATERAL, "4"),
         film(None, "5"),
     )
     (said,) = texts(report, codes.SUMMARY)
     assert said.startswith(
-        "AI: pneumonia likely (score 90.0%, threshold 40.0%). 2 images analysed, 1 flagged."
+        "AI: pneumonia likely (score 90.0%, likely from 50.0%). 2 images analysed: 1 likely, 1 unlikely."
     )
     assert " 1 image not analysed: analysis failed; waits for a person." in said
     assert " 2 images not analysed: lateral view; only frontal views (PA, AP) are analysed." in said
@@ -250,8 +332,9 @@ def test_the_images_without_a_group_are_in_the_summary() -> None:
 
 
 STUDIES = {
-    "likely": (film(flagged(), "1"), film(unflagged(), "2"), film(LATERAL, "3", view="LL")),
-    "unlikely": (film(unflagged(), "1"), film(LATERAL, "2", view="LL")),
+    "likely": (film(likely(), "1"), film(unlikely(), "2"), film(LATERAL, "3", view="LL")),
+    "uncertain": (film(uncertain(), "1"), film(unlikely(), "2"), film(LATERAL, "3", view="LL")),
+    "unlikely": (film(unlikely(), "1"), film(LATERAL, "2", view="LL")),
     "not analysable": (film(LATERAL, "1", view="LL"), film(None, "2")),
 }
 
@@ -300,6 +383,7 @@ class TestEveryReport:
     ("films", "shown"),
     [
         (STUDIES["likely"], "PNEUMONIA LIKELY"),
+        (STUDIES["uncertain"], "Pneumonia uncertai"),
         (STUDIES["unlikely"], "Pneumonia unlikely"),
         (STUDIES["not analysable"], "Not analysable"),
     ],
@@ -315,7 +399,7 @@ def test_a_worklist_shows_the_answer_in_the_first_letters_of_the_series(
 
 class TestRevised:
     def test_it_is_another_object_that_names_the_one_it_replaces(self) -> None:
-        first, second = report_on(film(flagged())), report_on(film(flagged()), revision=2)
+        first, second = report_on(film(likely())), report_on(film(likely()), revision=2)
         assert first.SOPInstanceUID != second.SOPInstanceUID
         assert first.SeriesInstanceUID != second.SeriesInstanceUID
         (study,) = second.PredecessorDocumentsSequence
@@ -328,21 +412,21 @@ class TestRevised:
         assert "PredecessorDocumentsSequence" not in first
 
     def test_its_summary_says_so(self) -> None:
-        (summary,) = texts(report_on(film(flagged()), revision=2), codes.SUMMARY)
+        (summary,) = texts(report_on(film(likely()), revision=2), codes.SUMMARY)
         assert summary.endswith("Revision 2, replaces the earlier report.")
 
     def test_a_first_report_with_a_predecessor_is_refused(self) -> None:
         with pytest.raises(ValueError, match="predecessor"):
-            StudyReading((film(flagged()),), CARD, "CXR_NODE", 1, REPORTED_AT, PREDECESSOR)
+            StudyReading((film(likely()),), CARD, "CXR_NODE", 1, REPORTED_AT, PREDECESSOR)
 
     def test_a_study_whose_first_report_failed_is_reported_without_a_predecessor(self) -> None:
-        study = StudyReading((film(flagged()),), CARD, "CXR_NODE", 2, REPORTED_AT, None)
+        study = StudyReading((film(likely()),), CARD, "CXR_NODE", 2, REPORTED_AT, None)
         assert "PredecessorDocumentsSequence" not in build_structured_report(study, None)
 
 
 class TestReportForOlderPeers:
     def test_it_has_the_same_content_under_another_class_and_name(self) -> None:
-        report = report_on(film(flagged()))
+        report = report_on(film(likely()))
         twin = as_comprehensive_sr(report)
         assert (report.SOPClassUID, twin.SOPClassUID) == (Comprehensive3DSRStorage, ComprehensiveSRStorage)
         assert report.SOPInstanceUID != twin.SOPInstanceUID
@@ -351,15 +435,15 @@ class TestReportForOlderPeers:
         assert report == twin
 
     def test_made_of_a_stored_file_it_is_the_same_object(self) -> None:
-        report = report_on(film(flagged(), name=NAMES["japanese"]))
+        report = report_on(film(likely(), name=NAMES["japanese"]))
         stored = dcmread(BytesIO(encode(report)))
         assert encode(as_comprehensive_sr(stored)) == encode(as_comprehensive_sr(report))
         assert as_comprehensive_sr(stored).file_meta.MediaStorageSOPClassUID == ComprehensiveSRStorage
 
     def test_its_predecessor_is_the_one_that_the_same_peer_was_sent(self) -> None:
-        first = report_on(film(flagged()))
+        first = report_on(film(likely()))
         named_before = Predecessor(first.SOPClassUID, first.SOPInstanceUID, first.SeriesInstanceUID)
-        study = StudyReading((film(flagged()),), CARD, "CXR_NODE", 2, REPORTED_AT, named_before)
+        study = StudyReading((film(likely()),), CARD, "CXR_NODE", 2, REPORTED_AT, named_before)
         twin = as_comprehensive_sr(build_structured_report(study, heatmap=None))
         document = twin.PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0].ReferencedSOPSequence[0]
         assert document.ReferencedSOPClassUID == ComprehensiveSRStorage
@@ -368,7 +452,7 @@ class TestReportForOlderPeers:
 
 class TestNamesOfThings:
     def test_no_two_things_have_the_same_name(self) -> None:
-        study = reading(film(flagged(0.9, RIGHT_LOWER, Region(160, 60, 220, 120))))
+        study = reading(film(likely(0.9, RIGHT_LOWER, Region(160, 60, 220, 120))))
         heatmap = build_heatmap(study, radiograph(60, 50), "source")
         report = build_structured_report(study, heatmap)
         own = [
@@ -378,16 +462,16 @@ class TestNamesOfThings:
         assert len({*own, *tracked, report.DeviceUID}) == 7
 
     def test_the_uids_depend_on_images_model_and_revision_alone(self) -> None:
-        uid = report_on(film(flagged())).SOPInstanceUID
-        assert report_on(film(unflagged())).SOPInstanceUID == uid
-        assert report_on(film(flagged(), "2")).SOPInstanceUID != uid
+        uid = report_on(film(likely())).SOPInstanceUID
+        assert report_on(film(unlikely())).SOPInstanceUID == uid
+        assert report_on(film(likely(), "2")).SOPInstanceUID != uid
         retrained = replace(CARD, sha256="0" * 64)
-        other = build_structured_report(reading(film(flagged()), card=retrained), heatmap=None)
+        other = build_structured_report(reading(film(likely()), card=retrained), heatmap=None)
         assert other.SOPInstanceUID != uid
-        assert other.DeviceUID != report_on(film(flagged())).DeviceUID
+        assert other.DeviceUID != report_on(film(likely())).DeviceUID
 
     def test_the_model_and_its_version_are_in_the_report(self) -> None:
-        report = report_on(film(flagged()))
+        report = report_on(film(likely()))
         assert report.ManufacturerModelName == CARD.name
         assert report.SoftwareVersions[1] == "1.2.0+3f2a9c0e3f2a"
         (contribution,) = report.ContributingEquipmentSequence
@@ -399,7 +483,7 @@ class TestNamesOfThings:
 
     def test_a_model_with_a_foreign_name_is_written_in_any_character_set(self) -> None:
         card = replace(CARD, name="肺炎\\" + "x" * 80)
-        study = reading(film(flagged(), name=NAMES["cyrillic"]), card=card)
+        study = reading(film(likely(), name=NAMES["cyrillic"]), card=card)
         model = dcmread(BytesIO(encode(build_structured_report(study, heatmap=None)))).ManufacturerModelName
         assert model.isascii()
         assert len(model) == 64
@@ -407,7 +491,7 @@ class TestNamesOfThings:
 
 class TestTime:
     def test_every_date_and_time_is_when_the_job_was_first_claimed_on_the_sources_clock(self) -> None:
-        report = report_on(film(flagged(), TimezoneOffsetFromUTC="+0100"))
+        report = report_on(film(likely(), TimezoneOffsetFromUTC="+0100"))
         assert report.TimezoneOffsetFromUTC == "+0100"
         for when in ("Content", "Series", "InstanceCreation"):
             assert report[f"{when}Date"].value == "20260302"
@@ -420,7 +504,7 @@ class TestTime:
         monkeypatch.setenv("TZ", "Asia/Tokyo")
         time.tzset()
         try:
-            report = report_on(film(flagged(), without=["TimezoneOffsetFromUTC"]))
+            report = report_on(film(likely(), without=["TimezoneOffsetFromUTC"]))
         finally:
             monkeypatch.undo()
             time.tzset()
@@ -429,11 +513,11 @@ class TestTime:
 
     def test_a_time_without_a_zone_is_refused(self) -> None:
         with pytest.raises(ValueError, match="zone"):
-            StudyReading((film(flagged()),), CARD, "CXR_NODE", 1, datetime(2026, 3, 1), None)
+            StudyReading((film(likely()),), CARD, "CXR_NODE", 1, datetime(2026, 3, 1), None)
 
 
 def test_the_order_of_the_radiograph_is_in_the_report() -> None:
-    report = report_on(film(flagged()))
+    report = report_on(film(likely()))
     (request,) = report.ReferencedRequestSequence
     assert request.RequestedProcedureID == "RP77"
     assert request.AccessionNumber == "ACC-77"
@@ -442,7 +526,7 @@ def test_the_order_of_the_radiograph_is_in_the_report() -> None:
 
 
 def test_the_readable_report_says_all_of_it_and_nothing_of_the_patient() -> None:
-    text = readable_text(report_on(film(flagged(), name=NAMES["latin1"])))
+    text = readable_text(report_on(film(likely(), name=NAMES["latin1"])))
     assert text.startswith("PNEUMONIA LIKELY")
     assert "Certainty of Finding: 87.3 %" in text
     assert "Image Region: POLYLINE (40, 180) (120, 180)" in text
