@@ -74,6 +74,7 @@ class ModelSettings(Section):
     """``[model]``: what looks at the pictures."""
 
     bundle: OptionalSettingsPath = None  # None: the model in the package
+    shadow: OptionalSettingsPath = None  # None: no candidate
     uncertain: ScoreBand = None  # None: the model card's
     minimum_age_years: float = Field(default=1.0, ge=0, le=150)
     deadline_seconds: float = Field(default=60.0, ge=1, le=3600)

@@ -5,6 +5,7 @@ the network, so in the node they run only in the child process (`dicom_node.chil
 """
 
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
 from pydicom import dcmread
@@ -34,6 +35,19 @@ class Analyst:
     def analyse(self, path: Path) -> Outcome:
         """Look at one instance."""
         return self._reader.read(path)
+
+    def analyse_in_shadow(self, path: Path) -> Outcome:
+        """Let the candidate look at one instance; it is loaded at the first. Raises ModelDamaged.
+
+        What keeps the candidate from being loaded so keeps nothing else from being analysed.
+        """
+        return self._candidate.read(path)
+
+    @cached_property
+    def _candidate(self) -> ChestReader:
+        bundle = self._settings.model.shadow
+        assert bundle is not None  # noqa: S101 - tells the type checker that only a node with a candidate asks
+        return ChestReader(bundle, self._settings.model.minimum_age_years, uncertain=None)
 
     def report(self, task: StudyTask) -> tuple[ResultObject, ...]:
         """Make the objects of a study's report; from the same task, the same bytes."""

@@ -57,12 +57,16 @@ class Node:
         """
         for role in sorted(self._roles):
             self._folder.lock_role(role)
-        bundle = self._settings.model.bundle or SHIPPED
-        card = load_card(bundle) if Role.ANALYSE in self._roles else None
+        model = self._settings.model
+        analyses = Role.ANALYSE in self._roles
+        card = load_card(model.bundle or SHIPPED) if analyses else None
+        candidate = load_card(model.shadow) if analyses and model.shadow else None
         self._folder.database.migrate()
         self._take_back()
         if card is not None:
-            self._worker = Worker(self._settings, self._folder, card, self._owner, self._wake_senders)
+            self._worker = Worker(
+                self._settings, self._folder, card, candidate, self._owner, self._wake_senders
+            )
             self._analysing = Loop("analyse", self._worker.step)
         if Role.DELIVER in self._roles:
             for destination in self._settings.destinations:

@@ -12,6 +12,7 @@ from dicom_node.child import START_SECONDS, AnalysisProcess
 from dicom_node.errors import AnalysisDied, AnalysisFailed
 from dicom_node.results.study import Predecessor
 from dicom_node.retry import GiveUp, Policy, decide
+from dicom_node.shadow import Shadow
 from dicom_node.tasks import AnalysedFilm, ResultObject, StudyTask
 from inference.card import ModelCard
 from inference.prediction import Attention, NotAnalysable, Outcome, Prediction, Reason, Region, Side
@@ -35,13 +36,22 @@ _log = structlog.get_logger()
 
 
 class Worker:
-    """One analysing process and the jobs that it is given. `reported` is called when there is something to send."""
+    """One analysing process and the jobs that it is given.
+
+    Parameters
+    ----------
+    candidate
+        The card of the model in shadow, where there is one.
+    reported
+        Called when there is something to send.
+    """
 
     def __init__(
         self,
         settings: Settings,
         folder: DataFolder,
         card: ModelCard,
+        candidate: ModelCard | None,
         owner: str,
         reported: Callable[[], None],
         clock: Callable[[], float] = time.time,
@@ -53,6 +63,8 @@ class Worker:
         self._reported = reported
         self._clock = clock
         self._process = AnalysisProcess(settings)
+        deadline = settings.model.deadline_seconds
+        self._shadow = Shadow(candidate, self._process, folder, deadline) if candidate else None
         # a lease outlives the deadline, the start of a fresh child and a busy database, so that only a dead
         # worker loses it
         self._lease_seconds = settings.model.deadline_seconds + START_SECONDS + 2 * BUSY_SECONDS
@@ -128,6 +140,8 @@ class Worker:
                 answer=outcome.answer,
                 milliseconds=_since(started),
             )
+            if self._shadow is not None:
+                self._shadow.look(job, path, now)
 
     def _report(self, job: Job, started: float) -> None:
         revision = cast(int, job.revision)

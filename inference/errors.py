@@ -29,7 +29,7 @@ class ModelDamaged(InferenceError):
 
     def __init__(self, path: Path, fault: str) -> None:
         super().__init__(
-            f"{path}: {fault}; install the package again, or name another bundle in [model] bundle"
+            f"{path}: {fault}; install the package or the bundle again, or name another one in [model]"
         )
         self.path = path
         self.fault = fault

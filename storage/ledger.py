@@ -17,9 +17,18 @@ from storage.records import (
     Receipt,
     ReceivedInstance,
     Result,
+    ShadowAnswer,
     StoredPrediction,
 )
-from storage.schema import conflicting_objects, deliveries, instances, jobs, predictions, results
+from storage.schema import (
+    conflicting_objects,
+    deliveries,
+    instances,
+    jobs,
+    predictions,
+    results,
+    shadow_answers,
+)
 from storage.states import State
 
 
@@ -101,6 +110,13 @@ def predicted(connection: Connection, job: Job, owner: str, prediction: StoredPr
     queue.succeed(connection, jobs, job.id, owner, now)
     connection.execute(
         insert(predictions).values({**asdict(prediction), "instance_id": job.instance_id, "created_at": now})
+    )
+
+
+def shadowed(connection: Connection, job: Job, answer: ShadowAnswer, now: float) -> None:
+    """Keep what a candidate said of an instance that has its prediction; nothing is reported of it."""
+    connection.execute(
+        insert(shadow_answers).values({**asdict(answer), "instance_id": job.instance_id, "created_at": now})
     )
 
 

@@ -77,6 +77,18 @@ class StoredPrediction:
 
 
 @dataclass(frozen=True, slots=True)
+class ShadowAnswer:
+    """What a candidate said of an instance beside the model in service: score and answer, or the reason of none."""
+
+    model_name: str
+    model_version: str
+    model_sha256: str
+    score: float | None
+    answer: str | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class AnalysedInstance:
     """An instance of a study and how its analysis ended: a prediction, or the state and reason of its job."""
 

@@ -1,7 +1,8 @@
 """The tables. One schema for every dialect; times are seconds since 1970 (UTC), kept as floats.
 
     instances ─┬─ conflicting_objects        same UID, other bytes: kept aside
-               └─ jobs (analyse) ── predictions
+               ├─ jobs (analyse) ── predictions
+               └─ shadow_answers              of a candidate, never reported
     jobs (report, one a study and revision) ── results ── deliveries
     audit                                     append-only, hash-chained
 
@@ -119,6 +120,21 @@ predictions = Table(
     Column("side", String(16)),
     Column("attention", JSON, nullable=False),
     Column("regions", JSON, nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+
+shadow_answers = Table(
+    "shadow_answers",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("instance_id", ForeignKey(instances.c.id), nullable=False, unique=True),
+    Column("model_name", String(256), nullable=False),
+    Column("model_version", String(256), nullable=False),
+    Column("model_sha256", String(64), nullable=False),
+    # either score and answer, or the reason why there is none
+    Column("score", Float),
+    Column("answer", String(16)),
+    Column("reason", String(256)),
     Column("created_at", Float, nullable=False),
 )
 

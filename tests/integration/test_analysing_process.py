@@ -141,7 +141,7 @@ def worker(folder: DataFolder) -> Iterator[Callable[..., Worker]]:
 
     def make(clock: Callable[[], float], **model: float) -> Worker:
         settings = Settings(model=ModelSettings(**model), retry=RetrySettings(analyse_attempts=2))  # type: ignore[arg-type]
-        made.append(Worker(settings, folder, load_card(SHIPPED), OWNER, lambda: None, clock))
+        made.append(Worker(settings, folder, load_card(SHIPPED), None, OWNER, lambda: None, clock))
         return made[-1]
 
     yield make
