@@ -24,6 +24,11 @@ class Reason(StrEnum):
     MULTIPLE_FRAMES = "multiple_frames"
     COLOUR = "colour"
     BLANK = "blank"
+    NOT_A_CHEST = "not_a_chest"
+    INVERTED = "inverted"
+    TURNED = "turned"
+    CROPPED = "cropped"
+    UNLIKE_TRAINING = "unlike_training"
 
     @property
     def sentence(self) -> str:
@@ -45,6 +50,11 @@ _SENTENCES = {
     Reason.MULTIPLE_FRAMES: "more than one frame",
     Reason.COLOUR: "colour image",
     Reason.BLANK: "image is blank or almost blank",
+    Reason.NOT_A_CHEST: "image does not look like a chest radiograph",
+    Reason.INVERTED: "image looks inverted: bone black, air white",
+    Reason.TURNED: "image looks turned: not upright",
+    Reason.CROPPED: "part of the lungs looks cut off",
+    Reason.UNLIKE_TRAINING: "image is unlike those that the model was made from",
 }
 
 

@@ -36,6 +36,8 @@ PERCENT = Code("%", "UCUM", "Percent")
 # CID 6135 Image Quality Assessment
 IMAGE_QUALITY = Code("111101", "DCM", "Image Quality")
 NO_IMAGE = Code("111213", "DCM", "No image")
+POSITIONING = Code("111209", "DCM", "Positioning")
+IMAGE_PROCESSING = Code("111219", "DCM", "Inappropriate image processing")
 
 # TID 1500 Measurement Report and what hangs on it
 MEASUREMENT_REPORT = Code("126000", "DCM", "Imaging Measurement Report")

@@ -65,7 +65,13 @@ _PRESENCE = {
     None: codes.UNDETERMINED,
 }
 _ONE_LUNG = {Side.LEFT: codes.LEFT, Side.RIGHT: codes.RIGHT}
-_IMAGE_QUALITY = {Reason.NO_PIXELS: codes.NO_IMAGE, Reason.BLANK: codes.NO_IMAGE}
+_IMAGE_QUALITY = {
+    Reason.NO_PIXELS: codes.NO_IMAGE,
+    Reason.BLANK: codes.NO_IMAGE,
+    Reason.INVERTED: codes.IMAGE_PROCESSING,
+    Reason.TURNED: codes.POSITIONING,
+    Reason.CROPPED: codes.POSITIONING,
+}
 """Where CID 6135 has a word for a reason. A good lateral film is no fault of positioning, so it has none."""
 
 
