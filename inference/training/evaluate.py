@@ -1,25 +1,34 @@
 """Measure a classifier on films that it has not learnt from, with 95 % bootstrap intervals.
 
 These are the films with split test, and the part of the others that training sets aside for validation. The folder
-is the one that `dicom-node train --help` describes.
+is the one that `dicom-node train --help` describes. Nothing is chosen on test films: where a threshold is chosen, it
+is on validation films.
 """
 
 import argparse
-import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 from inference.errors import DataUnusable, InferenceError
-from inference.training.data import Film, labels, load_film, read_manifest
-from inference.training.metrics import auc, summary
+from inference.training import robustness, shortcuts
+from inference.training.attention import attention
+from inference.training.changes import effects, mirrored, sample, score_changed, with_mirrored
+from inference.training.data import Film, read_films
+from inference.training.groups import groups_of
+from inference.training.metrics import summary
+from inference.training.operating_points import SENSITIVITIES, operating_points
+from inference.training.scoring import Scored, score_films
+from inference.training.tables import print_figures
+
+if TYPE_CHECKING:
+    from inference.classifier import Classifier
+
+_MIRRORED = "mirrored"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,29 +36,58 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", type=Path, help="folder of a trained model")
     parser.add_argument("data", type=Path, help="folder with manifest.csv and the films that it names")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="draw them as PNG into this folder")
+    parser.add_argument(
+        "--full",
+        action="store_true",
+        help="also robustness, shortcuts and attention: some twenty more looks at up to 300 films of a source",
+    )
+    parser.add_argument(
+        "--sensitivities",
+        type=_share,
+        nargs="+",
+        default=SENSITIVITIES,
+        metavar="SHARE",
+        help="tell what thresholds for these sensitivities would give [%(default)s]",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure as the command line says; 0 when the figures are printed."""
     try:
-        figures = evaluate(arguments.bundle, arguments.data)
+        scored, figures = measure(
+            arguments.bundle, arguments.data, full=arguments.full, sensitivities=arguments.sensitivities
+        )
     except InferenceError as error:
         Console(stderr=True).print(str(error), markup=False, highlight=False)
         return 1
+    if arguments.plots:
+        from inference.training.figures import draw_evaluation  # noqa: PLC0415 - matplotlib is for training only
+
+        draw_evaluation(scored, figures, arguments.plots)
     if arguments.json:
         print(json.dumps(figures, indent=2))
     else:
-        Console().print(_table(figures))
+        print_figures(figures)
     return 0
 
 
 def evaluate(bundle: Path, data: Path) -> dict[str, Any]:
+    """Measure a bundle for its card: the figures of `measure`, without the long ones."""
+    return measure(bundle, data)[1]
+
+
+def measure(
+    bundle: Path, data: Path, *, full: bool = False, sensitivities: Sequence[float] = SENSITIVITIES
+) -> tuple[Scored, dict[str, Any]]:
     """Measure a bundle on each source's validation and test films, and on groups of them.
 
     Returns
     -------
-    ``groups``: for each group of films its figures (see `metrics.summary`); ``source_auc_of_normals``: for each two
-    sources, how well the score tells their normal films apart (0.5: not at all, as it should be).
+    The films with their scores, and the figures, which are plain JSON: ``threshold`` and ``uncertain`` as in the card;
+    ``groups``, for each group of films its figures (see `metrics.summary`); ``operating_points``;
+    ``normals_told_apart``; with `full` also ``robustness`` and ``shortcuts`` (see `changes.effects`), ``flips`` and
+    ``attention``. The functions of these names explain what is in each.
 
     Raises
     ------
@@ -60,70 +98,56 @@ def evaluate(bundle: Path, data: Path) -> dict[str, Any]:
     """
     from inference.classifier import Classifier  # noqa: PLC0415 - imports torch; see the module
 
-    films = [film for film in read_manifest(data) if film.test or (film.validation and not film.duplicate)]
-    films = [film for film in films if film.positive is not None]
-    groups = {name: chosen for name, chosen in _groups(films).items() if len(set(labels(films)[chosen])) == 2}
-    if not groups:
+    every = read_films(data)
+    films = [
+        film
+        for film in every
+        if film.positive is not None and (film.test or (film.validation and not film.duplicate))
+    ]
+    if not {True, False} <= {film.positive for film in films}:
         raise DataUnusable(
             data, "holds no normal and pneumonia films that were set aside for validation or test"
         )
     classifier = Classifier(bundle)
+    card = classifier.card
     with Progress(console=Console(stderr=True)) as bar:
-        scores = np.array(
-            [
-                classifier.classify(load_film(film.path)).score
-                for film in bar.track(films, description="reading films")
-            ]
-        )
-    truth = labels(films)
-    threshold = classifier.card.threshold
-    return {
-        "threshold": threshold,
+        scored = score_films(classifier, films, bar)
+        long_ones = _long_figures(classifier, scored, every, bar) if full else {}
+    groups = {name: scored.only(places) for name, places in groups_of(films).items()}
+    return scored, {
+        "threshold": card.threshold,
+        "uncertain": list(card.uncertain),
         "groups": {
-            name: summary(scores[chosen], truth[chosen], threshold) for name, chosen in groups.items()
+            name: summary(group.scores, group.truth, group.patients, card.threshold, card.uncertain)
+            for name, group in groups.items()
         },
-        "source_auc_of_normals": _told_apart(films, scores),
+        "operating_points": operating_points(scored, sensitivities),
+        "normals_told_apart": shortcuts.normals_told_apart(scored),
+        **long_ones,
     }
 
 
-def _groups(films: Sequence[Film]) -> dict[str, list[int]]:
-    """Which films are measured together, by name; a film is in several groups."""
-    groups: dict[str, list[int]] = {}
-    for index, film in enumerate(films):
-        part = f"{film.source} {'test' if film.test else 'validation'}"
-        names = [part] + [f"{part}, {trait}" for trait in (film.view, film.sex) if trait]
-        if not film.duplicate:
-            names.append(f"{part} without duplicates")
-        for name in names:
-            groups.setdefault(name, []).append(index)
-    # A group that holds all of its part says nothing new.
+def _long_figures(
+    classifier: "Classifier", scored: Scored, films: Sequence[Film], bar: Progress
+) -> dict[str, Any]:
+    """What takes many looks at a film."""
+    from inference.lungs import LungFinder  # noqa: PLC0415 - imports torch
+
+    finder = LungFinder()
+    some = sample(scored)
+    occlusions = shortcuts.CHANGES | shortcuts.lung_changes(finder)
+    changes = robustness.CHANGES | occlusions | {_MIRRORED: mirrored}
+    scores = score_changed(classifier, some, changes, bar)
     return {
-        name: chosen
-        for name, chosen in groups.items()
-        if not any(chosen == groups[part] for part in groups if part != name and name.startswith(part))
+        "robustness": effects(some, {name: scores[name] for name in robustness.CHANGES}, classifier.card),
+        "shortcuts": effects(some, {name: scores[name] for name in occlusions}, classifier.card),
+        "flips": with_mirrored(some, scores[_MIRRORED]),
+        "attention": attention(classifier, finder, scored, films, bar),
     }
 
 
-def _told_apart(films: Sequence[Film], scores: NDArray[np.float64]) -> dict[str, float]:
-    normal: dict[str, list[int]] = {}
-    for index, film in enumerate(films):
-        if not (film.positive or film.test):
-            normal.setdefault(film.source, []).append(index)
-    apart = {}
-    for (first, ours), (second, theirs) in itertools.combinations(normal.items(), 2):
-        source = np.array([True] * len(ours) + [False] * len(theirs))
-        apart[f"{first} above {second}"] = round(auc(scores[ours + theirs], source), 4)
-    return apart
-
-
-def _table(figures: dict[str, Any]) -> Table:
-    table = Table(
-        "films", "n", "AUC", "accuracy", "sensitivity", "specificity", title="95 % bootstrap intervals"
-    )
-    for name, group in figures["groups"].items():
-        cells = [
-            f"{group[figure]['value']:.3f} ({group[figure]['interval'][0]:.3f}-{group[figure]['interval'][1]:.3f})"
-            for figure in ("auc", "accuracy", "sensitivity", "specificity")
-        ]
-        table.add_row(name, str(group["films"]), *cells)
-    return table
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0 < share <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most 1")
+    return share

@@ -1,0 +1,201 @@
+"""The figures of an evaluation as tables to read: the headline first, each kind of figure in a table of its own."""
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+
+from inference.training.metrics import FEWEST
+
+_FILE_WIDTH: Final = 120  # columns, where the output is no terminal that has a width
+
+Figures = dict[str, Any]
+
+
+def print_figures(figures: Figures) -> None:
+    """Print all tables that there are figures for."""
+    console = Console(width=None if sys.stdout.isatty() else _FILE_WIDTH, highlight=False)
+    console.print(
+        f"A film is flagged from a score of {figures['threshold']} on; figures with 95 % intervals."
+    )
+    tables = [_headline(figures), _precision(figures), _calibration(figures), _answers(figures)]
+    tables += [_operating_points(figures), _told_apart(figures)]
+    if "robustness" in figures:
+        tables += [
+            _changes("Robustness: what should change nothing", figures["robustness"]),
+            _changes("Shortcuts: what is taken away, or drawn in", figures["shortcuts"]),
+            _flips(figures),
+            _attention(figures),
+        ]
+    for table in tables:
+        if table.row_count:
+            # A table's own title would be broken to the table's width.
+            title, caption, table.title, table.caption = table.title, table.caption, None, None
+            console.print("", title or "", table, sep="\n")
+            if caption:
+                console.print(caption)
+
+
+def with_interval(figure: Figures) -> str:
+    """Write a figure as ``0.984 (0.977 to 0.991)``."""
+    low, high = figure["interval"]
+    return f"{figure['value']:.3f} ({low:.3f} to {high:.3f})"
+
+
+def _table(title: str, *columns: str, caption: str | None = None) -> Table:
+    table = Table(title=title, caption=caption)
+    table.add_column(columns[0], no_wrap=True)
+    for column in columns[1:]:
+        table.add_column(column, justify="right")
+    return table
+
+
+def _add_groups(table: Table, figures: Figures, columns: Sequence[str], counts: Sequence[str] = ()) -> None:
+    """Add a row for each group, those of a part below it and indented."""
+    part = ""
+    for name, group in figures["groups"].items():
+        inside = bool(part) and name.startswith(part)
+        if not inside:
+            part = name
+            table.add_section()
+        label = "  " + name.removeprefix(part).lstrip(", ") if inside else name
+        cells = [with_interval(group[column]) for column in columns if column in group] or ["too few"]
+        table.add_row(label, *(str(group[count]) for count in counts), *cells)
+
+
+def _headline(figures: Figures) -> Table:
+    table = _table(
+        "How well ill films are told from healthy ones",
+        *("films of", "films", "ill", "AUC", "sensitivity (recall)", "specificity"),
+        caption=f"too few: fewer than {FEWEST} ill or healthy films",
+    )
+    _add_groups(table, figures, ("auc", "sensitivity", "specificity"), ("films", "positive"))
+    return table
+
+
+def _precision(figures: Figures) -> Table:
+    table = _table("How good an answer is", "films of", "accuracy", "precision", "F1")
+    _add_groups(table, figures, ("accuracy", "precision", "f1"))
+    return table
+
+
+def _calibration(figures: Figures) -> Table:
+    table = _table(
+        "How far the score is from the share of ill films that it promises: calibration error, ten bins of equal mass",
+        *("films of", "ill and healthy weighing the same", "by chance alone", "as the films are"),
+    )
+    for name, group in _parts(figures):
+        best = f"{group['calibration_error_at_best']:.3f}"
+        table.add_row(
+            name,
+            with_interval(group["calibration_error"]),
+            best,
+            with_interval(group["calibration_error_as_is"]),
+        )
+    return table
+
+
+def _answers(figures: Figures) -> Table:
+    lower, upper = figures["uncertain"]
+    table = _table(
+        f"Likely (from {upper:.2f} on) / uncertain / unlikely (below {lower:.2f})",
+        *("films of", "to ill", "to healthy", "decided", "wrong of decided"),
+    )
+    for name, group in _parts(figures):
+        counts = (" / ".join(map(str, group["answers"][kind].values())) for kind in ("ill", "healthy"))
+        shares = (with_interval(group[figure]) for figure in ("decided", "wrong_of_decided"))
+        table.add_row(name, *counts, *shares)
+    return table
+
+
+def _parts(figures: Figures) -> Iterator[tuple[str, Figures]]:
+    """The groups that are all of a source's validation or test films, as far as they are not too few."""
+    for name, group in figures["groups"].items():
+        if name.endswith((" validation", " test")) and "auc" in group:
+            yield name, group
+
+
+def _operating_points(figures: Figures) -> Table:
+    table = _table(
+        "Thresholds for chosen sensitivities, each chosen on the source's validation films",
+        *("films of", "aimed at", "threshold", "sensitivity", "specificity", "accuracy"),
+    )
+    for source, points in figures["operating_points"].items():
+        for part in ("validation", "test"):
+            table.add_section()
+            for point in points:
+                if part in point:
+                    cells = (
+                        with_interval(point[part][name])
+                        for name in ("sensitivity", "specificity", "accuracy")
+                    )
+                    table.add_row(
+                        f"{source} {part}", f"{point['aimed_at']:g}", f"{point['threshold']:.3f}", *cells
+                    )
+    return table
+
+
+def _told_apart(figures: Figures) -> Table:
+    table = _table(
+        "How well the score tells healthy films apart by where they come from; 0.5 is not at all",
+        "films of",
+        "AUC",
+    )
+    for name, figure in figures["normals_told_apart"].items():
+        table.add_row(name, with_interval(figure))
+    return table
+
+
+def _changes(title: str, sources: Figures) -> Table:
+    table = _table(
+        title,
+        *("change", "median", "95th percentile", "other answer", "opposite", "AUC"),
+        caption="median and 95th percentile of the absolute change of the score; other answer: of the three;"
+        " opposite: from likely to unlikely or back",
+    )
+    for source, told in sources.items():
+        table.add_section()
+        table.add_row(f"{source}, {told['films']} films", "", "", "", "", _area(told))
+        for name, change in told["changes"].items():
+            shares = (f"{change[share]:.1%}" for share in ("other_answer", "opposite_answer"))
+            table.add_row(
+                f"  {name}", f"{change['median']:.3f}", f"{change['p95']:.3f}", *shares, _area(change)
+            )
+    return table
+
+
+def _area(told: Figures) -> str:
+    return with_interval(told["auc"]) if "auc" in told else ""
+
+
+def _flips(figures: Figures) -> Table:
+    table = _table(
+        "Whether averaging with the mirrored film pays", "films of", "AUC", "AUC with mirrored", "difference"
+    )
+    for source, told in figures["flips"].items():
+        cells = (with_interval(told[name]) for name in ("auc_as_is", "auc_with_mirrored", "difference"))
+        table.add_row(source, *cells)
+    return table
+
+
+def _attention(figures: Figures) -> Table:
+    table = _table(
+        "Where the peak of the activation lies in ill films that were flagged",
+        *("films of", "asked", "in the lungs", "on the opacity", "on the opacity, as shown"),
+        caption="asked: films in which lungs were found, or with known opacities; as shown: in the heatmap",
+    )
+    told = figures["attention"]
+    for source, lungs in told["lungs"].items():
+        asked = f"{lungs['lungs_found']} of {lungs['films']}"
+        table.add_row(f"{source} validation", asked, *_shares(lungs, ("peak_in_lungs",)))
+    for name, boxes in told["boxes"].items():
+        asked = f"{boxes['flagged']} of {boxes['films']}"
+        shares = _shares(boxes, ("peak_in_box", "shown_peak_in_box"))
+        table.add_row(f"known opacities, {name.replace('_', ' ')}", asked, "", *shares)
+    return table
+
+
+def _shares(told: Figures, names: Iterable[str]) -> list[str]:
+    return [with_interval(told[name]) if name in told else "" for name in names]
