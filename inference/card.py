@@ -14,18 +14,22 @@ from inference.prediction import Band
 
 CARD_NAME = "card.json"
 WEIGHTS_NAME = "weights.safetensors"
+GRAPH_NAME = "network.onnx"
+SUITABILITY_NAME = "suitability.safetensors"
 SHIPPED = Path(__file__).parent / "models" / "pneumonia"
-"""The bundle inside the package: card and weights."""
+"""The bundle inside the package: card, weights and graph."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
     """What is known of one set of weights.
 
+    `sha256` is of the weights, `graph_sha256` of the graph that they are put into (`inference.onnx_engine`).
     `mean` and `std` normalise a grey image in 0..1; `input_size` is the side of the square input in pixels;
     `temperature` divides the logit before the sigmoid. `threshold` parts the scores in two for the figures;
     `uncertain` is the band around it that the three answers come from (`prediction.answer_of`). `training` and
-    `figures` are for people: free JSON.
+    `figures` are for people: free JSON. `suitability_sha256` is of what is known of suitable films
+    (`inference.suitability_learned`); None where that is still to be fitted, and nothing is refused by it.
 
     Raises
     ------
@@ -37,6 +41,7 @@ class ModelCard:
     version: str
     architecture: str
     sha256: str
+    graph_sha256: str
     labels: tuple[str, ...]
     input_size: int
     mean: float
@@ -46,6 +51,7 @@ class ModelCard:
     uncertain: Band
     training: dict[str, Any]
     figures: dict[str, Any]
+    suitability_sha256: str | None = None
 
     def __post_init__(self) -> None:
         lower, upper = self.uncertain
@@ -54,14 +60,14 @@ class ModelCard:
 
 
 def load_card(bundle: Path) -> ModelCard:
-    """Read a bundle's card and check that the weights beside it are the ones it describes.
+    """Read a bundle's card and check that the weights and the graph beside it are the ones it describes.
 
-    Does not load the weights, so the parent process can refuse a damaged model before any port is opened.
+    Does not load them, so the parent process can refuse a damaged model before any port is opened.
 
     Raises
     ------
     ModelDamaged
-        The card or the weights are missing, unreadable, or the weights' SHA-256 is not the card's.
+        A file is missing or unreadable, or its SHA-256 is not the card's.
     """
     try:
         fields = json.loads((bundle / CARD_NAME).read_text(encoding="utf-8"))
@@ -69,11 +75,19 @@ def load_card(bundle: Path) -> ModelCard:
         card = ModelCard(**{**fields, **pairs})
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ModelDamaged(bundle / CARD_NAME, "the model card is missing or unreadable") from error
-    try:
-        with (bundle / WEIGHTS_NAME).open("rb") as weights:
-            digest = hashlib.file_digest(weights, "sha256").hexdigest()
-    except OSError as error:
-        raise ModelDamaged(bundle / WEIGHTS_NAME, "the weights cannot be read") from error
-    if digest != card.sha256:
-        raise ModelDamaged(bundle / WEIGHTS_NAME, "the weights' SHA-256 is not the one in the model card")
+    _check(bundle / WEIGHTS_NAME, card.sha256)
+    _check(bundle / GRAPH_NAME, card.graph_sha256)
+    if card.suitability_sha256 is not None:
+        _check(bundle / SUITABILITY_NAME, card.suitability_sha256)
     return card
+
+
+def _check(path: Path, sha256: str) -> None:
+    """Refuse a file that is not the one in the card."""
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelDamaged(path, "the file cannot be read") from error
+    if digest != sha256:
+        raise ModelDamaged(path, "the file's SHA-256 is not the one in the model card")

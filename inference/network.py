@@ -87,10 +87,15 @@ def save_weights(network: FilmNetwork, path: Path) -> None:
     The tensors have the backbone's own names, and the last layer's begin with ``classifier.``.
     """
     tensors = {
-        name.removeprefix("backbone."): (tensor.half() if tensor.dim() > 1 else tensor).contiguous()
+        stored_name(name): (tensor.half() if tensor.dim() > 1 else tensor).contiguous()
         for name, tensor in network.state_dict().items()
     }
     path.write_bytes(save(tensors))  # safetensors' own way to a file would let nobody else read it
+
+
+def stored_name(name: str) -> str:
+    """The name that one of a network's tensors has in its file of weights: without our own name for the backbone."""
+    return name.removeprefix("backbone.")
 
 
 def start_from(network: FilmNetwork, weights: Path | dict[str, Tensor]) -> None:
@@ -108,7 +113,9 @@ def start_from(network: FilmNetwork, weights: Path | dict[str, Tensor]) -> None:
             name: tensors.get(name, tensors.get(name.removeprefix("network.")))
             for name in network.backbone.state_dict()
         }
-        network.backbone.load_state_dict({name: value for name, value in backbone.items() if value is not None})
+        network.backbone.load_state_dict(
+            {name: value for name, value in backbone.items() if value is not None}
+        )
     except (OSError, RuntimeError, SafetensorError) as error:
         path = weights if isinstance(weights, Path) else Path("ImageNet")
         raise ModelDamaged(path, "these are not initial weights of this architecture") from error

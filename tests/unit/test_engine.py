@@ -1,0 +1,182 @@
+"""The engines give the same answers, and run nothing but the graph and the weights that belong to each other."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+from safetensors.numpy import load_file, save_file
+
+from inference import engine
+from inference.card import GRAPH_NAME, SHIPPED, WEIGHTS_NAME, load_card
+from inference.engine import load_engine
+from inference.errors import ModelDamaged
+from inference.onnx_engine import OnnxEngine
+from inference.preprocessing import network_input
+from tests.builders import chest_film
+
+SIDE = 224
+
+
+def drawn_film() -> NDArray[np.float32]:
+    film = np.frombuffer(chest_film(rows=640, columns=560).PixelData, "<u2").reshape(640, 560)
+    return network_input((film / 4095).astype(np.float32), SIDE) * 2 - 1
+
+
+def test_both_engines_give_the_same_answers() -> None:
+    """On 200 real films the logits differed by 2e-5 at most."""
+    from inference.torch_engine import TorchEngine
+
+    card, weights = load_card(SHIPPED), SHIPPED / WEIGHTS_NAME
+    found = OnnxEngine(SHIPPED / GRAPH_NAME, weights, SIDE).run(drawn_film())
+    wanted = TorchEngine(card.architecture, len(card.labels), weights, "cpu").run(drawn_film())
+    assert [answer.shape for answer in found] == [(1,), (1, 7, 7), (1280,)]
+    for ours, theirs in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("architecture", ["resnet18", "mobilenetv3_small_050"])
+def test_what_was_never_trained_runs_the_same_in_both(architecture: str, tmp_path: Path) -> None:
+    """Its weights are equal to each other in many places, and its names are torchvision's or timm's."""
+    from inference.network import FilmNetwork, save_weights
+    from inference.torch_engine import TorchEngine
+    from inference.training.export import write_graph
+
+    network = FilmNetwork(architecture, labels=2)
+    save_weights(network, tmp_path / WEIGHTS_NAME)
+    write_graph(network, tmp_path / GRAPH_NAME, 96)
+    film = drawn_film()[:96, :96]
+    found = OnnxEngine(tmp_path / GRAPH_NAME, tmp_path / WEIGHTS_NAME, 96).run(film)
+    wanted = TorchEngine(architecture, 2, tmp_path / WEIGHTS_NAME, "cpu").run(film)
+    for ours, theirs in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
+
+
+def test_the_graph_holds_no_weights_and_does_not_depend_on_them(tmp_path: Path) -> None:
+    from inference.network import load_network
+    from inference.training.export import write_graph
+
+    card = load_card(SHIPPED)
+    network = load_network(card.architecture, 1, SHIPPED / WEIGHTS_NAME).train()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    write_graph(network, tmp_path / GRAPH_NAME, SIDE)
+    assert (tmp_path / GRAPH_NAME).read_bytes() == (SHIPPED / GRAPH_NAME).read_bytes()
+    assert (SHIPPED / GRAPH_NAME).stat().st_size < 300_000
+    assert network.training
+    assert all(before[name].equal(tensor) for name, tensor in network.state_dict().items())
+
+
+def written(graph: onnx.GraphProto, path: Path) -> Path:
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def outside(name: str, location: str) -> TensorProto:
+    """A tensor that lies in another file; onnxruntime reads small ones in another way."""
+    tensor = TensorProto(
+        name=name, dims=[SIDE, SIDE], data_type=TensorProto.FLOAT, data_location=TensorProto.EXTERNAL
+    )
+    tensor.external_data.add(key="location", value=location)
+    return tensor
+
+
+def adding(*, initializers: list[TensorProto], constants: list[TensorProto]) -> onnx.GraphProto:
+    """A graph that adds numbers to a picture."""
+    nodes = [helper.make_node("Constant", [], [tensor.name], value=tensor) for tensor in constants]
+    names = [tensor.name for tensor in (*initializers, *constants)]
+    nodes.append(helper.make_node("Sum", ["picture", *names], ["answer"]))
+    shape = [1, 1, SIDE, SIDE]
+    picture, answer = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("picture", "answer")
+    )
+    return helper.make_graph(nodes, "adding", [picture], [answer], initializers)
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    """A folder with a weight in it, a file beside the weights, and one outside."""
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    save_file({"weight": np.full((SIDE, SIDE), 2, np.float32)}, folder / WEIGHTS_NAME)
+    for secret in (folder / "secret", tmp_path / "secret"):
+        secret.write_bytes(np.ones((SIDE, SIDE), np.float32).tobytes())
+    (folder / "link").symlink_to(tmp_path / "secret")
+    return folder
+
+
+def test_a_graph_gets_its_weights(bundle: Path) -> None:
+    graph = adding(initializers=[outside("weight", "anywhere")], constants=[])
+    found = OnnxEngine(written(graph, bundle / GRAPH_NAME), bundle / WEIGHTS_NAME, SIDE)
+    [answer] = found.run(np.ones((SIDE, SIDE), np.float32))
+    np.testing.assert_array_equal(answer, np.full((1, SIDE, SIDE), 3, np.float32))
+
+
+@pytest.mark.parametrize("place", ["initializers", "constants"])
+@pytest.mark.parametrize(
+    "location",
+    ["{outside}/secret", "../secret", "secret", "link", "bundle/secret", WEIGHTS_NAME, ".", "null"],
+)
+def test_a_graph_that_asks_for_another_file_is_refused(
+    location: str, place: str, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"initializers": [outside("weight", "anywhere")], "constants": []}
+    asked[place].append(outside("other", location.format(outside=bundle.parent)))
+    graph = written(adding(**asked), bundle / GRAPH_NAME)
+    for folder in (bundle, bundle.parent, Path("/dev")):
+        monkeypatch.chdir(folder)
+        with pytest.raises(ModelDamaged):
+            OnnxEngine(graph, bundle / WEIGHTS_NAME, SIDE)
+
+
+def test_a_graph_of_another_network_is_refused(bundle: Path) -> None:
+    with pytest.raises(ModelDamaged):
+        OnnxEngine(SHIPPED / GRAPH_NAME, bundle / WEIGHTS_NAME, SIDE)
+    graph = written(adding(initializers=[outside("weight", "x")], constants=[]), bundle / GRAPH_NAME)
+    with pytest.raises(ModelDamaged):
+        OnnxEngine(graph, SHIPPED / WEIGHTS_NAME, SIDE)
+
+
+def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
+    tensors = load_file(SHIPPED / WEIGHTS_NAME)
+    tensors["classifier.weight"] = np.zeros((2, 1280), np.float16)
+    save_file(tensors, tmp_path / WEIGHTS_NAME)
+    with pytest.raises(ModelDamaged):
+        OnnxEngine(SHIPPED / GRAPH_NAME, tmp_path / WEIGHTS_NAME, SIDE)
+
+
+def test_a_graph_for_pictures_of_another_size_is_refused() -> None:
+    with pytest.raises(ModelDamaged, match="320 x 320"):
+        OnnxEngine(SHIPPED / GRAPH_NAME, SHIPPED / WEIGHTS_NAME, 320)
+
+
+@pytest.mark.parametrize("content", [b"", b"no graph at all", b"ORTM" * 9], ids=["empty", "text", "ORT"])
+def test_what_is_no_graph_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / GRAPH_NAME).write_bytes(content)
+    with pytest.raises(ModelDamaged) as damaged:
+        OnnxEngine(tmp_path / GRAPH_NAME, SHIPPED / WEIGHTS_NAME, SIDE)
+    assert damaged.value.path == tmp_path / GRAPH_NAME
+
+
+@pytest.mark.parametrize("architecture", ["tf_efficientnet_lite1", "resnet18"])
+def test_torch_refuses_weights_of_another_architecture(architecture: str) -> None:
+    from inference.torch_engine import TorchEngine
+
+    with pytest.raises(ModelDamaged):
+        TorchEngine(architecture, 1, SHIPPED / WEIGHTS_NAME, "cpu")
+
+
+def test_torch_runs_the_network_only_where_it_can_use_the_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from inference.torch_engine import TorchEngine
+
+    (tmp_path / "nvidia0").touch()
+    monkeypatch.setattr(engine, "_DEVICES", tmp_path)
+    wanted = TorchEngine if torch.cuda.is_available() else OnnxEngine
+    assert isinstance(load_engine(shutil.copytree(SHIPPED, tmp_path / "bundle"), load_card(SHIPPED)), wanted)
