@@ -8,12 +8,14 @@ from pathlib import Path
 
 from pydicom import Dataset, dcmread
 
+from inference.card import SUITABILITY_NAME
 from inference.classifier import Classifier
 from inference.errors import ImageRejected
 from inference.heatmap import attention_from, regions_from
 from inference.prediction import Answer, Band, NotAnalysable, Outcome, Prediction, Reason, answer_of
 from inference.radiograph import read_radiograph
 from inference.suitability import check_header, check_pixels
+from inference.suitability_learned import LearnedSuitability
 
 
 class ChestReader:
@@ -36,6 +38,11 @@ class ChestReader:
 
     def __init__(self, bundle: Path, minimum_age_years: float, uncertain: Band | None) -> None:
         self._classifier = Classifier(bundle)
+        self._suitability = (
+            LearnedSuitability.load(bundle / SUITABILITY_NAME)
+            if self._classifier.card.suitability_sha256 is not None
+            else None
+        )
         self._minimum_age_years = minimum_age_years
         self._uncertain = self._classifier.card.uncertain if uncertain is None else uncertain
 
@@ -56,6 +63,8 @@ class ChestReader:
         radiograph = read_radiograph(dataset)
         check_pixels(radiograph)
         found = self._classifier.classify(radiograph)
+        if self._suitability is not None:
+            self._suitability.check(radiograph, found.features)
         attention = attention_from(found.activation)
         unlikely = answer_of(found.score, self._uncertain) is Answer.UNLIKELY
         regions = () if unlikely else regions_from(attention, *radiograph.pixels.shape)
