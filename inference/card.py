@@ -5,7 +5,7 @@ Preprocessing constants travel with the weights (timm's habit): nothing about a 
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -75,15 +75,27 @@ def load_card(bundle: Path) -> ModelCard:
         card = ModelCard(**{**fields, **pairs})
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ModelDamaged(bundle / CARD_NAME, "the model card is missing or unreadable") from error
-    _check(bundle / WEIGHTS_NAME, card.sha256)
-    _check(bundle / GRAPH_NAME, card.graph_sha256)
+    check_file(bundle / WEIGHTS_NAME, card.sha256)
+    check_file(bundle / GRAPH_NAME, card.graph_sha256)
     if card.suitability_sha256 is not None:
-        _check(bundle / SUITABILITY_NAME, card.suitability_sha256)
+        check_file(bundle / SUITABILITY_NAME, card.suitability_sha256)
     return card
 
 
-def _check(path: Path, sha256: str) -> None:
-    """Refuse a file that is not the one in the card."""
+def write_card(bundle: Path, card: ModelCard) -> None:
+    """Write a bundle's card, for people and for `load_card`."""
+    text = json.dumps(asdict(card), indent=2, ensure_ascii=False)
+    (bundle / CARD_NAME).write_text(text + "\n", encoding="utf-8")
+
+
+def check_file(path: Path, sha256: str) -> None:
+    """Refuse a file that is not the one in the card beside it.
+
+    Raises
+    ------
+    ModelDamaged
+        It is missing or unreadable, or has another SHA-256.
+    """
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()

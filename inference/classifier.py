@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from inference.card import load_card
 from inference.engine import load_engine
@@ -16,9 +17,8 @@ from inference.radiograph import Radiograph
 class Classification:
     """The calibrated probability, and what each part of the film adds to it.
 
-    `activation` is (rows, columns) over the whole film: positive speaks for the finding, negative against it;
-    `features` are the pooled features that the score was made from; `picture` is what the network saw, (side, side),
-    0..1.
+    `picture` is what the network saw, (side, side), 0..1; `activation` is (rows, columns) over the whole film: positive
+    speaks for the finding, negative against it; `features` are the pooled features that the score was made from.
     """
 
     picture: NDArray[np.float32]
@@ -45,6 +45,5 @@ class Classifier:
         picture = network_input(radiograph.pixels, self.card.input_size)
         # The first label is pneumonia, whatever else a network may have learnt to tell.
         logits, maps, features = self._engine.run((picture - self.card.mean) / self.card.std)
-        # As a hyperbolic tangent the logistic function overflows nowhere.
-        score = 0.5 + 0.5 * np.tanh(0.5 * float(logits[0]) / self.card.temperature)
-        return Classification(picture, float(score), maps[0], features)
+        score = float(expit(logits[0] / self.card.temperature))
+        return Classification(picture, score, maps[0], features)

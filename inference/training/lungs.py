@@ -20,11 +20,13 @@ from safetensors.torch import save
 from torch import Tensor
 from torch.nn import functional
 
-from inference.card import CARD_NAME, WEIGHTS_NAME
-from inference.lungs import CELLS, INPUT_SIDE, LungNetwork, seen
+from inference.card import CARD_NAME, GRAPH_NAME, WEIGHTS_NAME
+from inference.lungs import CELLS, INPUT_SIDE
 from inference.preprocessing import network_input
 from inference.training.data import Film, load_film, read_films
+from inference.training.export import write_graph
 from inference.training.lung_augmentation import LungAugmentation
+from inference.training.lung_network import LungNetwork, seen
 from inference.training.lung_shapes import LungShapes, draw, lay_over, learn_shapes
 
 _PICTURE_SIDE: Final = 224
@@ -150,6 +152,7 @@ def write_bundle(bundle: Path, network: LungNetwork, lessons: Sequence[Lesson]) 
     bundle.mkdir(parents=True, exist_ok=True)
     weights = save({name: value.contiguous() for name, value in network.state_dict().items()})
     (bundle / WEIGHTS_NAME).write_bytes(weights)
+    write_graph(network, bundle / GRAPH_NAME, INPUT_SIDE)
     taught = [
         {source: lesson.sources.count(source) for source in sorted(set(lesson.sources))} for lesson in lessons
     ]
@@ -157,6 +160,7 @@ def write_bundle(bundle: Path, network: LungNetwork, lessons: Sequence[Lesson]) 
         "name": "lung-finder",
         "version": "1",
         "sha256": hashlib.sha256(weights).hexdigest(),
+        "graph_sha256": hashlib.sha256((bundle / GRAPH_NAME).read_bytes()).hexdigest(),
         "training": {"data": _DATA, "films_of_each_round": taught, "limits": _LIMITS},
         "figures": {},
     }

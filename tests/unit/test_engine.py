@@ -1,6 +1,8 @@
 """The engines give the same answers, and run nothing but the graph and the weights that belong to each other."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from inference.engine import load_engine
 from inference.errors import ModelDamaged
 from inference.onnx_engine import OnnxEngine
 from inference.preprocessing import network_input
-from tests.builders import chest_film
+from tests.builders import chest_film, write
 
 SIDE = 224
 
@@ -167,6 +169,21 @@ def test_torch_refuses_weights_of_another_architecture(architecture: str) -> Non
 
     with pytest.raises(ModelDamaged):
         TorchEngine(architecture, 1, SHIPPED / WEIGHTS_NAME, "cpu")
+
+
+@pytest.mark.skipif(any(Path("/dev").glob("nvidia[0-9]*")), reason="there is a GPU, which torch is for")
+def test_a_film_is_read_without_torch(tmp_path: Path) -> None:
+    """Importing it would take longer than everything else until the first answer, and twice the memory."""
+    film = write(chest_film(), tmp_path / "film.dcm")
+    code = (
+        "import sys; from pathlib import Path; from inference.card import SHIPPED\n"
+        "from inference.reader import ChestReader\n"
+        "print(type(ChestReader(SHIPPED, 0, None).read(Path(sys.argv[1]))).__name__)\n"
+        "print({'torch', 'torchvision', 'timm', 'onnx'} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", code, film], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n") == ["Prediction", "set()", ""]
+    assert done.stderr == ""
 
 
 def test_torch_runs_the_network_only_where_it_can_use_the_gpu(

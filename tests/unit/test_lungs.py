@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydicom.data import get_testdata_file
 
 from dicom_node.demo.phantom import BLACK_TO_WHITE, chest_phantom
-from inference.card import CARD_NAME, WEIGHTS_NAME
+from inference.card import CARD_NAME, GRAPH_NAME, WEIGHTS_NAME
 from inference.errors import ModelDamaged
 from inference.lungs import CELLS, SHIPPED, LungFinder, Lungs
 from inference.preprocessing import network_input
@@ -125,19 +125,20 @@ def test_the_card_tells_where_the_lungs_were_learnt(finder: LungFinder) -> None:
     assert sum(path.stat().st_size for path in SHIPPED.iterdir()) < 2_000_000
 
 
-@pytest.mark.parametrize("name", [CARD_NAME, WEIGHTS_NAME])
+@pytest.mark.parametrize("name", [CARD_NAME, WEIGHTS_NAME, GRAPH_NAME])
 def test_half_a_bundle_is_refused(tmp_path: Path, name: str) -> None:
     damaged = bundle(tmp_path)
     (damaged / name).unlink()
-    with pytest.raises(ModelDamaged, match=r"install the package again"):
+    with pytest.raises(ModelDamaged, match="install the package"):
         LungFinder(damaged)
 
 
-def test_changed_weights_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [WEIGHTS_NAME, GRAPH_NAME])
+def test_a_changed_file_is_refused(tmp_path: Path, name: str) -> None:
     damaged = bundle(tmp_path)
-    weights = bytearray((damaged / WEIGHTS_NAME).read_bytes())
-    weights[-1] ^= 1
-    (damaged / WEIGHTS_NAME).write_bytes(weights)
+    content = bytearray((damaged / name).read_bytes())
+    content[-1] ^= 1
+    (damaged / name).write_bytes(content)
     with pytest.raises(ModelDamaged, match="SHA-256"):
         LungFinder(damaged)
 
@@ -149,5 +150,5 @@ def test_weights_of_something_else_are_refused_even_with_their_own_hash(tmp_path
     card = json.loads((damaged / CARD_NAME).read_text(encoding="utf-8"))
     card["sha256"] = hashlib.sha256(other).hexdigest()
     (damaged / CARD_NAME).write_text(json.dumps(card), encoding="utf-8")
-    with pytest.raises(ModelDamaged, match="not the lung finder's weights"):
+    with pytest.raises(ModelDamaged, match="cannot be run with these weights"):
         LungFinder(damaged)
