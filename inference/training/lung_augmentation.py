@@ -19,7 +19,8 @@ _MIRRORED: Final = 0.5  # lungs are named by where they lie in the picture, so a
 _ILL: Final = 0.6
 _FRAMED: Final = 0.25
 _TUBES: Final = 3  # at most, of a film
-_NEGATIVE: Final = 0.12
+_NEGATIVE: Final = 0.16
+_TILES: Final = 4  # a side, of a film that is torn to pieces
 
 
 class LungAugmentation:
@@ -68,7 +69,7 @@ class LungAugmentation:
         lower = torch.sigmoid(25 * (depth - self._uniform(0.3, 0.8, count, 2, 1, 1)))
         kind = self._uniform(0, 1, count, 2, 1, 1)
         pattern = torch.where(kind < 0.5, patches, torch.where(kind < 0.75, lower, torch.ones_like(lower)))
-        strength = self._uniform(0, 1, count, 2, 1, 1) * self._chance(count, _ILL)
+        strength = (1 - self._uniform(0, 1, count, 2, 1, 1) ** 2) * self._chance(count, _ILL)
         tissue = torch.quantile(pictures[..., ::4, ::4].flatten(1), 0.75, dim=1).view(-1, 1, 1, 1)
         tissue = tissue * self._each(count, 0.7, 1.1)
         share = functional.interpolate(
@@ -146,30 +147,42 @@ class LungAugmentation:
 
     def _negatives(self, pictures: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
         """Some films become what has no lungs to find."""
-        count, side = len(pictures), pictures.shape[2]
-        chosen = self._chance(count, _NEGATIVE).flatten().nonzero().flatten().tolist()
         pictures, masks = pictures.clone(), masks.clone()
-        for index in chosen:
-            one = pictures[index : index + 1]
-            kind = int(torch.randint(7, (1,), generator=self._random))
-            if kind < 3:  # on its side, either way, or upside down
-                one = torch.rot90(one, kind + 1, (2, 3))
-            elif kind == 3:
-                one = 1 - one
-            elif kind == 4:  # the pieces of a film, and no film
-                tiles = one.view(4, side // 4, 4, side // 4).transpose(1, 2).reshape(16, side // 4, side // 4)
-                tiles = tiles[torch.randperm(16, generator=self._random)]
-                one = tiles.view(4, 4, side // 4, side // 4).transpose(1, 2).reshape(1, 1, side, side)
-            elif kind == 5:  # shapes without meaning
-                fineness = int(torch.randint(1, 9, (1,), generator=self._random))
-                one = (0.5 + self._clouds(one, fineness) * self._uniform(0, 0.5, 1)).clamp(0, 1)
-            else:  # bars, as of limbs and of test objects
-                bar = self._uniform(0.2, 1, 1) * torch.ones_like(one)
-                low, high = sorted(torch.randint(side, (2,), generator=self._random).tolist())
-                bar[..., :low] = self._uniform(0, 0.2, 1)
-                bar[..., high:] = self._uniform(0, 0.2, 1)
-                one = torch.rot90(bar, kind % 2, (2, 3)) + 0.1 * self._clouds(one, 6)
-                one = one.clamp(0, 1)
-            pictures[index] = one[0]
+        for index in self._chance(len(pictures), _NEGATIVE).flatten().nonzero().flatten().tolist():
+            film = pictures[index : index + 1]
+            kind = int(torch.randint(8, (1,), generator=self._random))
+            if kind < 4:  # on its side, either way, or upside down
+                film = torch.rot90(film, (1, 2, 2, 3)[kind], (2, 3))
+            elif kind == 4:
+                film = 1 - film
+            elif kind == 5:
+                film = self._shuffled(film)
+            elif kind == 6:
+                film = self._blank(film)
+            else:
+                film = self._bar(film)
+            pictures[index] = film[0].clamp(0, 1)
             masks[index] = 0
         return pictures, masks
+
+    def _shuffled(self, film: Tensor) -> Tensor:
+        """The pieces of a film, and no film."""
+        side, tile = film.shape[2], film.shape[2] // _TILES
+        tiles = film.view(_TILES, tile, _TILES, tile).transpose(1, 2).reshape(-1, tile, tile)
+        tiles = tiles[torch.randperm(len(tiles), generator=self._random)]
+        return tiles.view(_TILES, _TILES, tile, tile).transpose(1, 2).reshape(1, 1, side, side)
+
+    def _blank(self, film: Tensor) -> Tensor:
+        """A grey area, clouds or noise, of any brightness."""
+        fineness = int(torch.randint(1, 57, (1,), generator=self._random))
+        level, depth = self._uniform(-0.1, 1.1, 1), self._uniform(0, 0.6, 1) * self._chance(1, 0.7)
+        grain = torch.randn(film.shape, generator=self._random) * self._uniform(0, 0.3, 1)
+        return level + depth * self._clouds(film, fineness) + grain * self._chance(1, 0.5)
+
+    def _bar(self, film: Tensor) -> Tensor:
+        """A bright bar on dark ground, as of a limb."""
+        low, high = sorted(torch.randint(film.shape[2], (2,), generator=self._random).tolist())
+        bar = self._each(1, 0, 0.2).expand_as(film).clone()
+        bar[..., low:high] = self._uniform(0.3, 1, 1)
+        turned = torch.rot90(bar, int(torch.randint(2, (1,), generator=self._random)), (2, 3))
+        return turned + self._uniform(0, 0.2, 1) * self._clouds(film, 6)

@@ -59,15 +59,15 @@ class LungShapes:
     deviations: Tensor
 
     def outlines(self, poses: Tensor) -> Tensor:
-        """Outlines (N, 2 * POINTS, 2), x before y, -1..1 over the film, for poses (N, 5 + modes).
+        """Outlines (..., 2 * POINTS, 2), x before y, -1..1 over the film, for poses (..., 5 + modes).
 
         A pose is the centre (x, y), the logarithm of half the width and height, a turn, and the modes in deviations.
         """
-        shape = self.mean + torch.einsum("nk,kpd->npd", poses[:, 5:] * self.deviations, self.modes)
-        shape = shape * torch.exp(poses[:, None, 2:4])
-        cosine, sine = torch.cos(poses[:, 4:5]), torch.sin(poses[:, 4:5])
+        shape = self.mean + torch.einsum("...k,kpd->...pd", poses[..., 5:] * self.deviations, self.modes)
+        shape = shape * torch.exp(poses[..., None, 2:4])
+        cosine, sine = torch.cos(poses[..., 4:5]), torch.sin(poses[..., 4:5])
         x, y = shape[..., 0], shape[..., 1]
-        return torch.stack([x * cosine - y * sine, x * sine + y * cosine], -1) + poses[:, None, :2]
+        return torch.stack([x * cosine - y * sine, x * sine + y * cosine], -1) + poses[..., None, :2]
 
 
 def learn_shapes(masks: Path) -> LungShapes:
@@ -171,34 +171,30 @@ def lay_over(shapes: LungShapes, films: Tensor, answers: Tensor | None = None) -
     if answers is not None:
         evidence.append((1 - answers, torch.full_like(seen, 1 / len(seen))))
 
-    def fitness(poses: Tensor, edges: list[Tensor]) -> Tensor:
+    def fitness(poses: Tensor, edges_of_each: list[Tensor]) -> Tensor:
         outlines = shapes.outlines(poses)
         crossed = [
-            (_crossed(outlines, edge) * weights).sum(1)
-            for edge, (_, weights) in zip(edges, evidence, strict=True)
+            (_crossed(outlines, edges) * weights).sum(-1)
+            for edges, (_, weights) in zip(edges_of_each, evidence, strict=True)
         ]
         return torch.stack(crossed).sum(0) - _unlikely(poses)
 
-    starts = _STARTS if answers is None else 1
     tried = torch.tensor(list(_starts()))
     tried = torch.cat([tried, torch.zeros(len(tried), 1 + len(shapes.modes))], 1)
-    coarse = [_edges(pictures, _COARSE) for pictures, _ in evidence]
-    chosen = []
-    for film in range(len(films)):
-        here = [edge[film : film + 1].expand(len(tried), -1, -1, -1) for edge in coarse]
-        chosen.append(_apart(fitness(tried, here), tried, starts))
-    poses = torch.cat(chosen).requires_grad_(True)
+    everywhere = tried.expand(len(films), -1, -1)
+    worth = fitness(everywhere, [_edges(pictures, _COARSE) for pictures, _ in evidence])
+    starts = _STARTS if answers is None else 1
+    poses = torch.stack([_apart(row, tried, starts) for row in worth]).requires_grad_(True)
     for blur, steps, rate in _FINER:
-        edges = [_edges(pictures, blur).repeat_interleave(starts, 0) for pictures, _ in evidence]
+        edges = [_edges(pictures, blur) for pictures, _ in evidence]
         optimizer = torch.optim.Adam([poses], lr=rate)
         for _ in range(steps):
             optimizer.zero_grad()
             (-fitness(poses, edges).sum()).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
     with torch.no_grad():
-        values, best = fitness(poses, edges).view(len(films), starts).max(1)
-        at = torch.arange(len(films)) * starts + best
-        return shapes.outlines(poses[at]), values
+        values, best = fitness(poses, edges).max(1)
+        return shapes.outlines(poses[torch.arange(len(films)), best]), values
 
 
 def _starts() -> Iterator[tuple[float, ...]]:
@@ -226,8 +222,8 @@ def _apart(fitness: Tensor, poses: Tensor, count: int) -> Tensor:
 
 def _unlikely(poses: Tensor) -> Tensor:
     """What speaks against a pose before the film is seen: odd shapes, turned, wide and low, small."""
-    modes, (width, height), turn = poses[:, 5:], poses[:, 2:4].T, poses[:, 4]
-    odd: Tensor = 0.006 * (modes**2).sum(1) + 0.05 * ((modes.abs() - 2).relu() ** 2).sum(1)
+    modes, width, height, turn = poses[..., 5:], poses[..., 2], poses[..., 3], poses[..., 4]
+    odd: Tensor = 0.006 * (modes**2).sum(-1) + 0.05 * ((modes.abs() - 2).relu() ** 2).sum(-1)
     framed: Tensor = 2.0 * turn**2 + 0.5 * (width - height - 0.15).relu() ** 2 - 0.12 * (width + height)
     return odd + framed
 
@@ -248,18 +244,18 @@ def _edges(pictures: Tensor, blur: float) -> Tensor:
 
 
 def _crossed(outlines: Tensor, edges: Tensor) -> Tensor:
-    """How much brighter it gets on the way out, at each point of the outlines."""
-    at_points: Tensor = functional.grid_sample(edges, outlines[:, :, None], align_corners=False)[..., 0]
-    return (at_points.transpose(1, 2) * _normals(outlines)).sum(-1)
+    """How much brighter it gets on the way out, at each point of outlines (N, M, 2 * POINTS, 2): (N, M, 2 * POINTS)."""
+    at_points: Tensor = functional.grid_sample(edges, outlines, align_corners=False)
+    return (at_points.movedim(1, -1) * _normals(outlines)).sum(-1)
 
 
 def _normals(outlines: Tensor) -> Tensor:
     """Directions out of the lungs; the two are gone round in opposite senses."""
     normals = []
-    for lung, sense in ((outlines[:, :POINTS], 1.0), (outlines[:, POINTS:], -1.0)):
-        along = torch.roll(lung, -1, 1) - torch.roll(lung, 1, 1)
+    for lung, sense in ((outlines[..., :POINTS, :], 1.0), (outlines[..., POINTS:, :], -1.0)):
+        along = torch.roll(lung, -1, -2) - torch.roll(lung, 1, -2)
         normals.append(functional.normalize(torch.stack([-along[..., 1], along[..., 0]], -1), dim=-1) * sense)
-    return torch.cat(normals, 1)
+    return torch.cat(normals, -2)
 
 
 def draw(outlines: Tensor, side: int) -> NDArray[np.uint8]:
