@@ -13,7 +13,7 @@ from scipy import ndimage
 from inference.lungs import Lungs
 from inference.prediction import Attention, Region, Side
 
-_CELLS: Final = 28  # a side of the map that is kept: lungs keep their outline, and a prediction stays a few kB
+_CELLS: Final = 28  # a side of the kept map: lungs keep their outline, a prediction stays a few kB
 _FINENESS: Final = 4  # cells that boxes are drawn on to a cell of the map, a side
 _LEVEL: Final = 0.5  # of the peak: what lies above belongs to a region
 _MOST_REGIONS: Final = 3

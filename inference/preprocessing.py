@@ -14,9 +14,7 @@ from PIL import Image
 _BLACKEST: Final = 0.004
 _WHITEST: Final = 0.996
 _PERCENTILES: Final = (1.0, 99.0)
-_SAMPLE: Final = (
-    512  # rows and columns that the percentiles are taken from: 0.1 % off, a hundred times faster
-)
+_SAMPLE: Final = 512  # rows and columns that percentiles are taken from: 0.1 % off, a hundred times faster
 _FEWEST: Final = 0.05  # a picture with less than this share between the ends is measured whole
 
 

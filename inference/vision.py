@@ -9,7 +9,7 @@ image decoding) stay unusable, and nothing here calls them.
 import importlib
 import warnings
 from types import ModuleType
-from typing import Any, Final
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -65,7 +65,9 @@ def create_backbone(architecture: str) -> nn.Module:
     else:
         timm = importlib.import_module("timm")
         if not timm.is_model(architecture):
-            raise ArchitectureUnusable(architecture, "neither torchvision nor timm has a classifier of that name")
+            raise ArchitectureUnusable(
+                architecture, "neither torchvision nor timm has a classifier of that name"
+            )
         try:
             backbone = timm.create_model(
                 architecture, num_classes=0, global_pool="", drop_path_rate=_STOCHASTIC_DEPTH
@@ -93,7 +95,7 @@ def channels(backbone: nn.Module, architecture: str) -> int:
     return int(features.shape[1])
 
 
-def _is_map(value: Any) -> bool:
+def _is_map(value: object) -> bool:
     return isinstance(value, Tensor) and value.dim() == 4 and min(value.shape[2:]) > 1
 
 

@@ -31,17 +31,15 @@ _BORDERED: Final = 0.3  # of the sides of pictures
 _Uniform = Callable[[float, float], Tensor]
 
 
-def augment(pictures: Tensor, random: torch.Generator, masks: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+def augment(pictures: Tensor, masks: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
     """Change each picture of a batch in its own way, and move its mask with it.
 
     Parameters
     ----------
-    pictures
+    pictures, masks
         (N, 1, side, side), 0..1.
     random
         Where all chance comes from: the same state, the same pictures.
-    masks
-        (N, 1, side, side), 0..1; None when there are none.
     """
     count = pictures.shape[0]
 
@@ -49,8 +47,7 @@ def augment(pictures: Tensor, random: torch.Generator, masks: Tensor | None = No
         chance = torch.rand(count, generator=random).mul_(high - low).add_(low)
         return chance[:, None, None, None].to(pictures.device)
 
-    layers = pictures if masks is None else torch.cat([pictures, masks], dim=1)
-    moved = _move(layers, uniform)
+    moved = _move(torch.cat([pictures, masks], dim=1), uniform)
     seen = moved[:, :1]
     seen = seen + uniform(-_SHARPNESS, _SHARPNESS) * (seen - _blur(seen, _FINE))
     seen = seen + uniform(*_LOCAL_CONTRAST) * (seen - _wide_blur(seen))
@@ -60,7 +57,7 @@ def augment(pictures: Tensor, random: torch.Generator, masks: Tensor | None = No
     lit = (curved - 0.5) * contrast + 0.5 + uniform(-_BRIGHTNESS, _BRIGHTNESS)
     grain = torch.randn(lit.shape, generator=random).to(pictures.device) * uniform(0.0, _NOISE)
     finished = ((lit + grain).clamp(0.0, 1.0)) * _collimator(pictures.shape[-1], uniform)
-    return finished, None if masks is None else moved[:, 1:]
+    return finished, moved[:, 1:]
 
 
 def _move(pictures: Tensor, uniform: _Uniform) -> Tensor:

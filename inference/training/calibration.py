@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-_ERRORS: Final = 0.05  # of ill films that may be called unlikely, and of healthy ones that may be called likely
+_ERRORS: Final = 0.05  # of ill films that may be called unlikely, of healthy ones that may be called likely
 
 
 @dataclass(frozen=True, slots=True)

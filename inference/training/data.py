@@ -129,9 +129,6 @@ def read_films(folder: Path) -> tuple[Film, ...]:
     return tuple(_films(folder, complete))
 
 
-read_manifest = read_films  # its former name, which train still uses
-
-
 def _with_header(cells: Cells, path: Path) -> Cells:
     """Fill in from a DICOM file's header what a line does not tell."""
     if not path.is_file() or all(cells.get(column) for column in ("patient", "view", "sex", "age")):

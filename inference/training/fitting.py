@@ -135,11 +135,12 @@ def fit(
     network.to(device)
     averaged = copy.deepcopy(network)
     networks: dict[str, nn.Module] = {"network": network, "averaged": averaged}
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay
-    )
+    optimizer = torch.optim.AdamW(network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
     films = hashlib.sha256(training.pictures.numpy().tobytes() + training.target.tobytes()).hexdigest()
-    identity = asdict(plan) | {"stages": [list(asdict(stage).values()) for stage in plan.stages], "films": films}
+    identity = asdict(plan) | {
+        "stages": [list(asdict(stage).values()) for stage in plan.stages],
+        "films": films,
+    }
     progress, best = load_checkpoint(checkpoint, identity, networks, optimizer)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # twice as fast on a CPU
     steps = plan.films_per_epoch // plan.batch
@@ -153,7 +154,7 @@ def fit(
         progress.epochs += 1
         areas = validation_auc(logits(averaged, plan, validation), validation)
         progress.history.append({"loss": float(np.mean(losses))} | areas)
-        if areas["auc"] > progress.best_auc:
+        if areas["auc"] > progress.best_auc or not best:
             progress.best_auc, progress.best_epoch = areas["auc"], progress.epochs
             best = {name: value.clone() for name, value in averaged.state_dict().items()}
         save_checkpoint(checkpoint, identity, progress, networks, best, optimizer)
@@ -209,8 +210,8 @@ def _epoch(
         chosen = torch.from_numpy(order[step * plan.batch : (step + 1) * plan.batch])
         pictures, lungs = augment(
             films.pictures[chosen].to(device).float() / 255.0,
-            random,
             films.lungs[chosen].to(device).float() / 255.0,
+            random,
         )
         predicted, maps, _ = network((pictures - plan.mean) / plan.std)
         wanted = target[chosen].to(device) * (1.0 - plan.label_smoothing) + plan.label_smoothing / 2.0

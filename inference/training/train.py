@@ -1,37 +1,32 @@
-"""Train a classifier: from a folder of films to a bundle (weights, card, curves) that the node can run.
+"""Train a classifier: from folders of films to a bundle (weights, graph, card, curves) that the node can run.
 
-The folder holds pictures or DICOM files and a manifest.csv with a line for each. Its columns:
+An interrupted training goes on where it was when it is started again with the same --out. With internet the usual
+start is
 
-  file      path relative to the folder
-  label     normal, pneumonia, or other (other findings: nothing is learnt from these)
-  patient   who it is; a patient's films are never on both sides of a split
-  source    optional: which hospital or set; the figures are told for each
-  split     optional: test keeps a film for the final figures, anything else is for training
-  findings, view, sex   optional: for what counts as an opacity, and for figures by group
+  dicom-node train FILMS --out BUNDLE --architecture resnet18 --initial-weights imagenet
 
-An interrupted training goes on where it was when it is started again with the same --out.
+and to adapt a bundle to a hospital's own films, without forgetting those that it was trained on where they are at hand,
+
+  dicom-node train OWN_FILMS [EARLIER_FILMS] --out CANDIDATE --from BUNDLE
 """
 
 import argparse
 import copy
 import hashlib
-import json
-import os
 import shutil
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from inference.card import CARD_NAME, GRAPH_NAME, WEIGHTS_NAME, ModelCard, load_card
+from inference.card import GRAPH_NAME, WEIGHTS_NAME, ModelCard, load_card, write_card
 from inference.errors import DataUnusable, InferenceError
-from inference.training.data import Film, load_film, read_manifest
+from inference.training import data as data_room
+from inference.training.data import Film, load_film, read_films
 from inference.training.evaluate import evaluate
 
 if TYPE_CHECKING:
@@ -46,10 +41,19 @@ CHECKPOINT: Final = "checkpoint"
 # films made of it, which keeps most of both (Wortsman et al., CVPR 2022).
 _ADAPTATION_RATE: Final = 1e-4
 _ADAPTED_SHARE: Final = 0.5
+_THRESHOLD: Final = 0.5  # where both errors cost the same, by the calibration
+
+
+class ModelName(NamedTuple):
+    """What a model is called in its card."""
+
+    name: str
+    version: str
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments to its parser."""
+    parser.epilog = data_room.__doc__
     parser.add_argument(
         "data", type=Path, nargs="+", help="folder of films; several are learnt from together, each a source"
     )
@@ -137,19 +141,14 @@ def train(
     ArchitectureUnusable
         No classifier can be made of that name, or its ImageNet weights cannot be fetched.
     """
-    import torch  # noqa: PLC0415 - a second; see the module
-
-    from inference.network import FilmNetwork, load_network, save_weights, start_from  # noqa: PLC0415
-    from inference.training.calibration import balanced_weights, calibrate, uncertain_band  # noqa: PLC0415
-    from inference.training.export import write_graph  # noqa: PLC0415
+    from inference.training.account import account_of  # noqa: PLC0415 - torch, a second; see the module
     from inference.training.figures import draw_confusion, draw_curves  # noqa: PLC0415
-    from inference.training.fitting import FROM_BUNDLE, FROM_IMAGENET, FROM_NOTHING, Plan, fit, logits  # noqa: PLC0415
-    from inference.vision import imagenet_weights  # noqa: PLC0415
+    from inference.training.suitability import fit_suitability  # noqa: PLC0415
 
     films = [
         film
         for folder in data
-        for film in read_manifest(folder)
+        for film in read_films(folder)
         if not (film.test or film.duplicate or film.target is None)
     ]
     learnt = [film for film in films if not film.validation]
@@ -158,73 +157,97 @@ def train(
         normal, ill = ({film.source for film in part if film.positive is label} for label in (False, True))
         if not normal & ill:
             raise DataUnusable(data[0], f"the {word} part has no source with both normal and pneumonia films")
-    torch.manual_seed(seed)
-    old = load_card(start) if start is not None else None
-    if old is not None and start is not None:
-        architecture, input_size = old.architecture, old.input_size
-        network = load_network(architecture, len(old.labels), start / WEIGHTS_NAME)
-        plan = Plan(
-            architecture, input_size, epochs, films_per_epoch, seed, FROM_BUNDLE, learning_rate=_ADAPTATION_RATE
-        )
+    if start is None:
+        network, plan = _begin(architecture, initial_weights, input_size, epochs, films_per_epoch, seed)
     else:
-        network = FilmNetwork(architecture)
-        if isinstance(initial_weights, Path):
-            start_from(network, initial_weights)
-        elif initial_weights is not None:
-            start_from(network, imagenet_weights(architecture))
-        stages = FROM_NOTHING if initial_weights is None else FROM_IMAGENET
-        plan = Plan(architecture, input_size, epochs, films_per_epoch, seed, stages)
+        network, plan = _begin_from(start, epochs, films_per_epoch, seed)
     before = copy.deepcopy(network)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with _bar() as bar:
-        training = _film_set(learnt, input_size, bar, "reading training films")
-        validation = _film_set(asked, input_size, bar, "reading validation films")
-        task = bar.add_task("training", total=None, auc="")
-
-        def report(step: Step) -> None:
-            best = f"best validation AUC {step.best_auc:.4f}" if step.best_auc else ""
-            bar.update(task, completed=step.done, total=step.total, auc=best)
-            if step.line:
-                bar.console.print(step.line, highlight=False)
-
-        progress = fit(network, plan, training, validation, out / CHECKPOINT, device, report)
+        training = _film_set(learnt, plan.input_size, bar, "reading training films")
+        validation = _film_set(asked, plan.input_size, bar, "reading validation films")
+        progress = _fit(network, plan, training, validation, out / CHECKPOINT, bar)
     if start is not None:
-        _mix(network, before.to(device), _ADAPTED_SHARE)
-    cells = list(zip(validation.sources, validation.truth.tolist(), strict=True))
-    weights = balanced_weights(cells)
-    raw = logits(network, plan, validation)
-    calibration = calibrate(raw, validation.truth, weights)
-    network.classifier.bias.data += calibration.shift
-    save_weights(network.cpu(), out / WEIGHTS_NAME)
-    write_graph(network, out / GRAPH_NAME, input_size)
-    scores = 1.0 / (1.0 + np.exp(-(raw + calibration.shift) / calibration.temperature))
-    threshold = 0.5  # where both errors cost the same, by the calibration
-    card = ModelCard(
-        name=name,
-        version=version,
-        architecture=architecture,
-        sha256=hashlib.sha256((out / WEIGHTS_NAME).read_bytes()).hexdigest(),
-        graph_sha256=hashlib.sha256((out / GRAPH_NAME).read_bytes()).hexdigest(),
-        labels=("pneumonia",),
-        input_size=input_size,
-        mean=plan.mean,
-        std=plan.std,
-        temperature=calibration.temperature,
-        threshold=threshold,
-        uncertain=uncertain_band(scores, validation.truth, weights, threshold),
-        training=_account(films, plan, progress, initial_weights, start),
-        figures={},
-    )
-    write_card(out, card)
+        _mix(network, before, _ADAPTED_SHARE)
+    account = account_of(films, plan, progress, initial_weights, start)
+    card = _write_bundle(out, network, plan, validation, ModelName(name, version), account)
     card = replace(card, figures=evaluate(out, data[0]))
     if start is not None:
-        told = {folder.name: {"before": evaluate(start, folder), "after": evaluate(out, folder)} for folder in data}
+        told = {
+            folder.name: {"before": _figures(start, folder), "after": _figures(out, folder)}
+            for folder in data
+        }
         card = replace(card, training=card.training | {"adaptation": told})
     write_card(out, card)
     draw_curves(progress.history, progress.best_epoch, out / "curves.png")
     draw_confusion(card.figures, out / "confusion.png")
+    card = fit_suitability(out, data, seed)
     shutil.rmtree(out / CHECKPOINT)
     return card
+
+
+def _begin(
+    architecture: str,
+    initial_weights: Path | str | None,
+    input_size: int,
+    epochs: int,
+    films_per_epoch: int,
+    seed: int,
+) -> "tuple[FilmNetwork, Plan]":
+    """A network that knows nothing of chests yet."""
+    import torch  # noqa: PLC0415 - a second; see the module
+
+    from inference.network import FilmNetwork, start_from  # noqa: PLC0415
+    from inference.training.fitting import FROM_IMAGENET, FROM_NOTHING, Plan  # noqa: PLC0415
+    from inference.vision import imagenet_weights  # noqa: PLC0415
+
+    torch.manual_seed(seed)
+    network = FilmNetwork(architecture)
+    if isinstance(initial_weights, Path):
+        start_from(network, initial_weights)
+    elif initial_weights is not None:
+        start_from(network, imagenet_weights(architecture))
+    stages = FROM_NOTHING if initial_weights is None else FROM_IMAGENET
+    return network, Plan(architecture, input_size, epochs, films_per_epoch, seed, stages)
+
+
+def _begin_from(start: Path, epochs: int, films_per_epoch: int, seed: int) -> "tuple[FilmNetwork, Plan]":
+    """The network of a bundle, to be adapted."""
+    from inference.network import load_network  # noqa: PLC0415 - torch; see the module
+    from inference.training.fitting import FROM_BUNDLE, Plan  # noqa: PLC0415
+
+    card = load_card(start)
+    network = load_network(card.architecture, len(card.labels), start / WEIGHTS_NAME)
+    rate = _ADAPTATION_RATE
+    return network, Plan(
+        card.architecture, card.input_size, epochs, films_per_epoch, seed, FROM_BUNDLE, learning_rate=rate
+    )
+
+
+def _fit(
+    network: "FilmNetwork",
+    plan: "Plan",
+    training: "FilmSet",
+    validation: "FilmSet",
+    checkpoint: Path,
+    bar: Progress,
+) -> "TrainingProgress":
+    """Fit where the machine is fastest, and show how far it is; the network ends on the CPU."""
+    import torch  # noqa: PLC0415 - a second; see the module
+
+    from inference.training.fitting import fit  # noqa: PLC0415
+
+    task = bar.add_task("training", total=None, auc="")
+
+    def report(step: "Step") -> None:
+        best = f"best validation AUC {step.best_auc:.4f}" if step.best_auc else ""
+        bar.update(task, completed=step.done, total=step.total, auc=best)
+        if step.line:
+            bar.console.print(step.line, highlight=False)
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    progress = fit(network, plan, training, validation, checkpoint, device, report)
+    network.cpu()
+    return progress
 
 
 def _mix(network: "FilmNetwork", before: "FilmNetwork", share: float) -> None:
@@ -235,10 +258,58 @@ def _mix(network: "FilmNetwork", before: "FilmNetwork", share: float) -> None:
             value.lerp_(old[name], 1.0 - share)
 
 
-def write_card(bundle: Path, card: ModelCard) -> None:
-    """Write a bundle's card, for people and for `load_card`."""
-    text = json.dumps(asdict(card), indent=2, ensure_ascii=False)
-    (bundle / CARD_NAME).write_text(text + "\n", encoding="utf-8")
+def _write_bundle(
+    out: Path,
+    network: "FilmNetwork",
+    plan: "Plan",
+    validation: "FilmSet",
+    model: ModelName,
+    account: dict[str, Any],
+) -> ModelCard:
+    """Calibrate on the validation films, and write weights, graph and a card that has no figures yet."""
+    from inference.network import save_weights  # noqa: PLC0415 - torch; see the module
+    from inference.training.calibration import balanced_weights, calibrate, uncertain_band  # noqa: PLC0415
+    from inference.training.export import write_graph  # noqa: PLC0415
+    from inference.training.fitting import logits  # noqa: PLC0415
+
+    weights = balanced_weights(list(zip(validation.sources, validation.truth.tolist(), strict=True)))
+    raw = logits(network, plan, validation)
+    calibration = calibrate(raw, validation.truth, weights)
+    scores = 1.0 / (1.0 + np.exp(-(raw + calibration.shift) / calibration.temperature))
+    network.classifier.bias.data += calibration.shift
+    save_weights(network, out / WEIGHTS_NAME)
+    write_graph(network, out / GRAPH_NAME, plan.input_size)
+    card = ModelCard(
+        name=model.name,
+        version=model.version,
+        architecture=plan.architecture,
+        sha256=hashlib.sha256((out / WEIGHTS_NAME).read_bytes()).hexdigest(),
+        graph_sha256=hashlib.sha256((out / GRAPH_NAME).read_bytes()).hexdigest(),
+        labels=("pneumonia",),
+        input_size=plan.input_size,
+        mean=plan.mean,
+        std=plan.std,
+        temperature=calibration.temperature,
+        threshold=_THRESHOLD,
+        uncertain=uncertain_band(scores, validation.truth, weights, _THRESHOLD),
+        training=account,
+        figures={},
+    )
+    write_card(out, card)
+    return card
+
+
+def _figures(bundle: Path, data: Path) -> dict[str, Any]:
+    """What an adaptation is judged by: AUC, sensitivity and specificity of each source's films and of their groups."""
+    groups = evaluate(bundle, data)["groups"]
+    return {
+        name: {
+            figure: group[figure]
+            for figure in ("films", "auc", "sensitivity", "specificity")
+            if figure in group
+        }
+        for name, group in groups.items()
+    }
 
 
 def _bar() -> Progress:
@@ -282,47 +353,3 @@ def _film_set(films: Sequence[Film], side: int, bar: Progress, description: str)
         tuple(film.view for film in films),
         tuple(film.source for film in films),
     )
-
-
-def _command(plan: "Plan", initial_weights: Path | str | None, start: Path | None) -> str:
-    """What was typed, without the places of this machine."""
-    begin = f" --architecture {plan.architecture}"
-    if start is not None:
-        begin = f" --from {start.name}"
-    elif initial_weights is not None:
-        word = initial_weights.name if isinstance(initial_weights, Path) else initial_weights
-        begin += f" --initial-weights {word}"
-    return (
-        f"dicom-node train DATA --out BUNDLE{begin} --epochs {plan.epochs}"
-        f" --films-per-epoch {plan.films_per_epoch} --input-size {plan.input_size} --seed {plan.seed}"
-    )
-
-
-def _account(
-    films: Sequence[Film],
-    plan: "Plan",
-    progress: "TrainingProgress",
-    initial_weights: Path | str | None,
-    start: Path | None,
-) -> dict[str, Any]:
-    """What the card tells of the training; of the machine only what explains how long it took."""
-    words = {True: "pneumonia", False: "normal", None: "other"}
-    counts = Counter(
-        f"{film.source} {words[film.positive]} {'validation' if film.validation else 'training'}" for film in films
-    )
-    weights: dict[str, str] | str | None = None
-    if isinstance(initial_weights, Path):
-        digest = hashlib.sha256(initial_weights.read_bytes()).hexdigest()
-        weights = {"file": initial_weights.name, "sha256": digest}
-    elif initial_weights is not None:
-        weights = initial_weights
-    return {
-        "command": _command(plan, initial_weights, start),
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": f"{os.cpu_count()} CPU cores",
-        "films": dict(sorted(counts.items())),
-        "plan": asdict(plan),
-        "epochs": progress.epochs,
-        "best_epoch": progress.best_epoch,
-        "initial_weights": weights,
-    }

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inference.card import WEIGHTS_NAME, load_card
+from inference.card import GRAPH_NAME, SUITABILITY_NAME, WEIGHTS_NAME, load_card
 from inference.classifier import Classifier
-from inference.errors import DataUnusable, ModelDamaged
+from inference.errors import ArchitectureUnusable, DataUnusable, ModelDamaged
 from inference.radiograph import Radiograph
 from inference.training import evaluate as evaluate_command
 from inference.training import train as train_command
@@ -22,7 +22,7 @@ from inference.training.train import train
 COLUMNS = ["file", "label", "patient", "source", "split", "findings", "view", "sex"]
 
 
-def make_films(folder: Path, patients: int = 24) -> Path:
+def make_films(folder: Path, patients: int = 36, source: str = "site") -> Path:
     """Two small films a patient: white for pneumonia, dark for normal, with noise; every sixth patient is for test."""
     folder.mkdir()
     random = np.random.default_rng(3)
@@ -36,7 +36,7 @@ def make_films(folder: Path, patients: int = 24) -> Path:
             Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8)).save(folder / name)
             row = {"file": name, "label": "pneumonia" if ill else "normal", "patient": f"p{patient}"}
             rows.append(
-                row | {"source": "site", "split": "test" if patient % 6 < 2 else "train", "sex": "FM"[number]}
+                row | {"source": source, "split": "test" if patient % 6 < 2 else "train", "sex": "FM"[number]}
             )
     write_manifest(folder, rows)
     return folder
@@ -77,6 +77,8 @@ def test_a_trained_bundle_runs_in_the_node(bundle: Path) -> None:
     assert {path.name for path in bundle.iterdir()} == {
         "card.json",
         WEIGHTS_NAME,
+        GRAPH_NAME,
+        SUITABILITY_NAME,
         "curves.png",
         "confusion.png",
     }
@@ -85,13 +87,18 @@ def test_a_trained_bundle_runs_in_the_node(bundle: Path) -> None:
 def test_the_card_tells_how_it_was_made_and_nothing_of_the_machine(films: Path, bundle: Path) -> None:
     card = load_card(bundle)
     assert card.training["plan"]["seed"] == 1
-    assert sum(card.training["films"].values()) == 32
+    assert sum(card.training["films"].values()) == 48
     assert "site test" in card.figures["groups"]
     assert str(films.parent) not in (bundle / "card.json").read_text()
 
 
+def evaluation(bundle: Path) -> dict[str, Any]:
+    """The figures in the card but for those of suitability, which are measured where it is fitted."""
+    return {name: figure for name, figure in load_card(bundle).figures.items() if name != "suitability"}
+
+
 def test_the_figures_in_the_card_are_those_of_evaluate(films: Path, bundle: Path) -> None:
-    assert evaluate(bundle, films) == load_card(bundle).figures
+    assert evaluate(bundle, films) == evaluation(bundle)
 
 
 @pytest.fixture
@@ -142,6 +149,66 @@ def test_initial_weights_of_something_else_are_refused(films: Path, tmp_path: Pa
         quick(films, tmp_path / "out", initial_weights=tmp_path / "weights.safetensors")
 
 
+def test_training_starts_from_torchvisions_imagenet_weights(
+    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As they lie in torch's cache after a download, under torchvision's name for them."""
+    import torch
+    from safetensors.torch import load_file
+    from torchvision.models import ResNet18_Weights, resnet18
+
+    torch.manual_seed(7)
+    network = resnet18(weights=None)
+    cache = tmp_path / "hub" / "checkpoints"
+    cache.mkdir(parents=True)
+    torch.save(network.state_dict(), cache / Path(ResNet18_Weights.IMAGENET1K_V1.url).name)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "_hub_dir", None)
+    card = quick(films, tmp_path / "out", architecture="resnet18", initial_weights="imagenet", epochs=1)
+    kept = load_file(tmp_path / "out" / WEIGHTS_NAME)["network.conv1.weight"]
+    assert torch.equal(kept, network.conv1.weight.detach().half())
+    assert card.training["initial_weights"] == "imagenet"
+    assert 0 <= Classifier(tmp_path / "out").classify(Radiograph(np.zeros((64, 64), np.float32))).score <= 1
+
+
+@pytest.mark.parametrize("architecture", ["no_such_net", "vit_b_16", "swin_tiny_patch4_window7_224"])
+def test_a_network_that_no_heatmap_could_be_drawn_from_is_refused(
+    architecture: str, films: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ArchitectureUnusable, match=architecture):
+        quick(films, tmp_path / "out", architecture=architecture)
+
+
+# --- a bundle adapted to a site's own films ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def adapted(bundle: Path, films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle, adapted to films of another hospital beside its own."""
+    own = make_films(tmp_path_factory.mktemp("adapted") / "own", source="other")
+    out = tmp_path_factory.mktemp("adapted") / "bundle"
+    train([own, films], out, start=bundle, epochs=1, films_per_epoch=64)
+    return out
+
+
+def test_an_adapted_bundle_tells_its_figures_before_and_after_on_both_sets(adapted: Path) -> None:
+    told = load_card(adapted).training["adaptation"]
+    for folder, source in (("own", "other"), ("films", "site")):
+        for when in ("before", "after"):
+            assert 0 <= told[folder][when][f"{source} test"]["auc"]["value"] <= 1
+
+
+def test_an_adapted_bundle_ends_half_way_from_what_it_was(adapted: Path, bundle: Path) -> None:
+    from safetensors.numpy import load_file
+
+    before, after = load_file(bundle / WEIGHTS_NAME), load_file(adapted / WEIGHTS_NAME)
+    assert before.keys() == after.keys()
+    np.testing.assert_array_equal(before["conv_stem.weight"], after["conv_stem.weight"])
+    moved = np.abs(after["conv_head.weight"].astype(float) - before["conv_head.weight"])
+    assert 0 < moved.max() < 0.01
+    assert load_card(adapted).input_size == load_card(bundle).input_size
+
+
 # --- films that cannot be trained on ----------------------------------------------------------------------------------
 
 
@@ -174,7 +241,7 @@ def test_evaluate_prints_a_table_or_json(
     films: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command(evaluate_command, str(bundle), str(films), "--json") == 0
-    assert json.loads(capsys.readouterr().out) == load_card(bundle).figures
+    assert json.loads(capsys.readouterr().out) == evaluation(bundle)
     assert command(evaluate_command, str(bundle), str(films)) == 0
     assert "site test" in capsys.readouterr().out
 
