@@ -1,18 +1,16 @@
 """A file in, an answer out: the whole of this room behind one method."""
 
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
 
 from inference.card import SUITABILITY_NAME
 from inference.classifier import Classifier
+from inference.dicom_file import open_dicom, silenced
 from inference.errors import ImageRejected
-from inference.heatmap import attention_from, regions_from
-from inference.prediction import Answer, Band, NotAnalysable, Outcome, Prediction, Reason, answer_of
+from inference.heatmap import attention_from, regions_from, side_of
+from inference.lungs import LungFinder
+from inference.prediction import Answer, Band, NotAnalysable, Outcome, Prediction, answer_of
 from inference.radiograph import read_radiograph
 from inference.suitability import check_header, check_pixels
 from inference.suitability_learned import LearnedSuitability
@@ -43,6 +41,7 @@ class ChestReader:
             if self._classifier.card.suitability_sha256 is not None
             else None
         )
+        self._lungs = LungFinder()
         self._minimum_age_years = minimum_age_years
         self._uncertain = self._classifier.card.uncertain if uncertain is None else uncertain
 
@@ -52,9 +51,9 @@ class ChestReader:
         Whatever is wrong with the image is an outcome. What is wrong with the machine (the disk, its memory) is raised,
         and worth another try.
         """
-        with _silence():
+        with silenced():
             try:
-                return self._predict(_open(path))
+                return self._predict(open_dicom(path))
             except ImageRejected as rejection:
                 return NotAnalysable(rejection.reason)
 
@@ -65,30 +64,9 @@ class ChestReader:
         found = self._classifier.classify(radiograph)
         if self._suitability is not None:
             self._suitability.check(radiograph, found.features)
-        attention = attention_from(found.activation)
-        unlikely = answer_of(found.score, self._uncertain) is Answer.UNLIKELY
-        regions = () if unlikely else regions_from(attention, *radiograph.pixels.shape)
-        return Prediction(found.score, self._uncertain, attention, regions, side=None)
-
-
-def _open(path: Path) -> Dataset:
-    try:
-        return dcmread(path)
-    except (OSError, MemoryError):
-        raise  # says nothing of the file's content
-    except Exception as error:
-        # pydicom meets broken files with whatever exception its parser runs into.
-        raise ImageRejected(Reason.UNREADABLE_FILE) from error
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Keep pydicom from writing header values, which are patient data, to warnings and logs."""
-    log = logging.getLogger("pydicom")
-    was_disabled, log.disabled = log.disabled, True
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        log.disabled = was_disabled
+        lungs = self._lungs.find(found.picture)
+        attention = attention_from(found.activation, lungs)
+        if answer_of(found.score, self._uncertain) is Answer.UNLIKELY:
+            return Prediction(found.score, self._uncertain, attention, regions=(), side=None)
+        regions = regions_from(attention, *radiograph.pixels.shape)
+        return Prediction(found.score, self._uncertain, attention, regions, side_of(attention, lungs))

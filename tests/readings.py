@@ -22,6 +22,7 @@ CARD = ModelCard(
     version="1.2.0",
     architecture="efficientnet_lite0",
     sha256="3f2a9c0e" * 8,
+    graph_sha256="c0de9a1f" * 8,
     labels=("pneumonia",),
     input_size=512,
     mean=0.5,

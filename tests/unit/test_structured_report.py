@@ -283,9 +283,19 @@ class TestNotAnalysable:
         assert texts(group, codes.COMMENT) == [f"1 image not analysed: {reason.sentence}."]
         assert reason.sentence in texts(report, codes.SUMMARY)[0]
 
-    def test_a_missing_picture_is_also_coded(self) -> None:
-        assert answers(report_on(film(NotAnalysable(Reason.BLANK))), codes.IMAGE_QUALITY) == ["No image"]
-        assert answers(report_on(film(LATERAL)), codes.IMAGE_QUALITY) == []
+    @pytest.mark.parametrize(
+        ("reason", "quality"),
+        [
+            (Reason.BLANK, ["No image"]),
+            (Reason.INVERTED, ["Inappropriate image processing"]),
+            (Reason.TURNED, ["Positioning"]),
+            (Reason.CROPPED, ["Positioning"]),
+            (Reason.LATERAL_VIEW, []),
+            (Reason.NOT_A_CHEST, []),
+        ],
+    )
+    def test_what_is_wrong_with_the_picture_is_also_coded(self, reason: Reason, quality: list[str]) -> None:
+        assert answers(report_on(film(NotAnalysable(reason))), codes.IMAGE_QUALITY) == quality
 
     def test_a_failed_analysis_waits_for_a_person_and_says_so(self) -> None:
         report = report_on(film(None))
