@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import track
 from torch.nn import functional
 
-from inference.card import SUITABILITY_NAME, ModelCard
+from inference.card import SUITABILITY_NAME, ModelCard, write_card
 from inference.classifier import Classifier
 from inference.errors import DataUnusable
 from inference.prediction import Reason
@@ -31,7 +31,6 @@ from inference.suitability_learned import KINDS, Array, LearnedSuitability, desc
 from inference.training.data import Film, load_film, read_films
 from inference.training.metrics import share_of, with_intervals
 from inference.training.mishaps import MISHAPS, Picture, another_exposure, no_film
-from inference.training.train import write_card
 
 FOLDER: Final = "suitability"
 SUITABLE: Final = "suitable"
@@ -106,10 +105,10 @@ def fit_suitability(bundle: Path, data: Sequence[Path], seed: int = 1) -> ModelC
     learnt = describe(_drawn(learnt_films, random, _CROPS), "training films")
     asked = describe(_drawn(asked_films, random, crops=1), "validation films")
     supplied = describe(_supplied(data, random), "pictures of other kinds")
-    learned = _fit(learnt.with_(supplied), asked)
-    figures = _figures(learnt, asked, supplied)
+    learned = _fit(learnt.with_(supplied))
+    figures = _figures(learned, learnt, asked, supplied)
     path = bundle / SUITABILITY_NAME
-    learned.save(path)
+    _calibrated(learned, asked).save(path)
     card = replace(
         classifier.card,
         suitability_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -179,20 +178,30 @@ def _describe(classifier: Classifier, examples: Iterable[_Example], what: str) -
     return _Examples(np.stack(descriptions), np.array(kinds), np.array(sources), np.array(patients))
 
 
-def _fit(learnt: _Examples, asked: _Examples) -> LearnedSuitability:
-    """Fit classifier and distance, and set both so that few of the suitable films in `asked` are lost."""
-    centre = learnt.descriptions.mean(axis=0)
-    scale = learnt.descriptions.std(axis=0) + np.float32(1e-3)
-    weights, biases = _classifier((learnt.descriptions - centre) / scale, learnt.kinds)
-    suitable = learnt.only(learnt.kinds == 0)
+def _fit(examples: _Examples) -> LearnedSuitability:
+    """Fit classifier and distance; where they refuse is not yet set."""
+    suitable = examples.only(examples.kinds == 0)
     channels = suitable.descriptions.shape[1] - 256
     features = suitable.descriptions[:, :channels]
-    sources = np.stack([features[own].mean(axis=0) for _, own in suitable.by_source()])
     axes, variances, remainder = _covariance(features, suitable)
     learned = LearnedSuitability(
-        centre, scale, weights, biases, sources, axes, variances, remainder, np.ones(1, np.float32)
+        centre=examples.descriptions.mean(axis=0),
+        scale=examples.descriptions.std(axis=0) + np.float32(1e-3),
+        weights=np.empty(0, np.float32),
+        biases=np.empty(0, np.float32),
+        sources=np.stack([features[own].mean(axis=0) for _, own in suitable.by_source()]),
+        axes=axes,
+        variances=variances,
+        remainder=remainder,
+        limit=np.ones(1, np.float32),
     )
-    return _calibrated(learned, asked.only(asked.kinds == 0))
+    return _with_classifier(learned, examples)
+
+
+def _with_classifier(learned: LearnedSuitability, examples: _Examples) -> LearnedSuitability:
+    inputs: Array = np.divide(examples.descriptions - learned.centre, learned.scale)
+    weights, biases = _classifier(inputs, examples.kinds)
+    return replace(learned, weights=weights, biases=biases)
 
 
 def _classifier(inputs: Array, kinds: NDArray[np.int64]) -> tuple[Array, Array]:
@@ -232,8 +241,9 @@ def _covariance(features: Array, suitable: _Examples) -> tuple[Array, Array, Arr
     )
 
 
-def _calibrated(learned: LearnedSuitability, suitable: _Examples) -> LearnedSuitability:
+def _calibrated(learned: LearnedSuitability, asked: _Examples) -> LearnedSuitability:
     """Move the bias of suitable films, and the limit of the distance, to where no source loses more than it may."""
+    suitable = asked.only(asked.kinds == 0)
     answers = learned.answers(suitable.descriptions)
     lead = answers[:, 0] - answers[:, 1:].max(axis=1)
     distances = learned.distances(suitable.descriptions)
@@ -251,17 +261,18 @@ def _refused(learned: LearnedSuitability, examples: _Examples) -> NDArray[np.boo
     return refused
 
 
-def _figures(learnt: _Examples, asked: _Examples, supplied: _Examples) -> dict[str, Any]:
+def _figures(
+    learned: LearnedSuitability, learnt: _Examples, asked: _Examples, supplied: _Examples
+) -> dict[str, Any]:
     """How many suitable films are lost and how many others refused, none of them having helped to decide it.
 
     Half of the validation patients calibrate for the other half. Supplied pictures are judged by fits that lack their
-    origin.
+    origin, but for the mean and scale that all pictures share.
     """
-    everything = learnt.with_(supplied)
     halves = _halves(asked.patients)
     refused = np.zeros(len(asked.kinds), np.bool_)
     for half in (halves, ~halves):
-        refused[half] = _refused(_fit(everything, asked.only(~half)), asked.only(half))
+        refused[half] = _refused(_calibrated(learned, asked.only(~half)), asked.only(half))
     figures: dict[str, Any] = {"lost": {}, "refused": {}}
     for source, own in asked.by_source():
         for index, kind in enumerate(KINDS):
@@ -270,7 +281,7 @@ def _figures(learnt: _Examples, asked: _Examples, supplied: _Examples) -> dict[s
                 group = "lost" if kind is None else "refused"
                 name = source if kind is None else f"{kind.value}, {source}"
                 figures[group][name] = _share(refused[chosen], asked.patients[chosen])
-    refused = _refused_by_others(learnt, asked, supplied)
+    refused = _refused_by_others(learned, learnt, asked, supplied)
     for index, kind in enumerate(KINDS):
         chosen = (supplied.kinds == index) & (supplied.sources != _PATTERNS) & ~_of_suitable_origin(supplied)
         if kind is not None and chosen.any():
@@ -278,15 +289,17 @@ def _figures(learnt: _Examples, asked: _Examples, supplied: _Examples) -> dict[s
     return figures
 
 
-def _refused_by_others(learnt: _Examples, asked: _Examples, supplied: _Examples) -> NDArray[np.bool_]:
+def _refused_by_others(
+    learned: LearnedSuitability, learnt: _Examples, asked: _Examples, supplied: _Examples
+) -> NDArray[np.bool_]:
     """Which supplied pictures a fit without their origin refuses; origins of suitable ones are in every fit."""
     _, origin = np.unique(supplied.sources, return_inverse=True)
     folds = np.where(_of_suitable_origin(supplied), -1, origin % _FOLDS)
     refused = np.zeros(len(folds), np.bool_)
     for fold in range(_FOLDS):
         left_out = folds == fold
-        learned = _fit(learnt.with_(supplied.only(~left_out)), asked)
-        refused[left_out] = _refused(learned, supplied.only(left_out))
+        without = _with_classifier(learned, learnt.with_(supplied.only(~left_out)))
+        refused[left_out] = _refused(_calibrated(without, asked), supplied.only(left_out))
     return refused
 
 
