@@ -6,7 +6,7 @@
 #   make PYTHON=/opt/python install  a Python of one's own choice
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test install format pictures clean peers
+.PHONY: help demo test install format pictures docs clean peers
 
 # PyTorch's build: "cpu", from https://download.pytorch.org/whl/cpu where that is reached, or "cuda", from PyPI.
 TORCH ?= cpu
@@ -43,6 +43,9 @@ format: $(TEST_STAMP) ## put the code into the project's style
 
 pictures: $(TEST_STAMP) ## draw the documentation's pictures again
 	MAKE_PICTURES=1 $(BIN)/python -m pytest tests/integration/test_pictures.py
+
+docs: $(NODE_STAMP) ## write the shipped model's figures into README and docs/ again
+	$(BIN)/python -m inference.training.document inference/models/pneumonia README.md docs/*.md
 
 clean: ## remove what these commands made; never data
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -19,6 +19,7 @@ from inference.training import robustness, shortcuts
 from inference.training.attention import attention
 from inference.training.changes import effects, mirrored, sample, score_changed, with_mirrored
 from inference.training.data import Film, read_films
+from inference.training.demographics import demographics
 from inference.training.groups import groups_of
 from inference.training.metrics import summary
 from inference.training.operating_points import SENSITIVITIES, operating_points
@@ -84,10 +85,11 @@ def measure(
 
     Returns
     -------
-    The films with their scores, and the figures, which are plain JSON: ``threshold`` and ``uncertain`` as in the card;
-    ``groups``, for each group of films its figures (see `metrics.summary`); ``operating_points``;
-    ``normals_told_apart``; with `full` also ``robustness`` and ``shortcuts`` (see `changes.effects`), ``flips`` and
-    ``attention``. The functions of these names explain what is in each.
+    The films with their scores, and the figures, which are plain JSON: ``model`` (name, version and the weights'
+    SHA-256); ``data``, whose films the folder holds, those that were learnt from too (see `demographics`);
+    ``threshold`` and ``uncertain`` as in the card; ``groups``, for each group of films its figures (see
+    `metrics.summary`); ``operating_points``; ``normals_told_apart``; with `full` also ``robustness`` and ``shortcuts``
+    (see `changes.effects`), ``flips`` and ``attention``. The functions of these names explain what is in each.
 
     Raises
     ------
@@ -115,6 +117,8 @@ def measure(
         long_ones = _long_figures(classifier, scored, every, bar) if full else {}
     groups = {name: scored.only(places) for name, places in groups_of(films).items()}
     return scored, {
+        "model": {"name": card.name, "version": card.version, "sha256": card.sha256},
+        "data": demographics(every),
         "threshold": card.threshold,
         "uncertain": list(card.uncertain),
         "groups": {

@@ -1,12 +1,13 @@
 """The figures of an evaluation as tables to read: the headline first, each kind of figure in a table of its own."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
 
+from inference.training.demographics import UNTOLD
 from inference.training.metrics import FEWEST
 
 _FILE_WIDTH: Final = 120  # columns, where the output is no terminal that has a width
@@ -20,16 +21,8 @@ def print_figures(figures: Figures) -> None:
     console.print(
         f"A film is flagged from a score of {figures['threshold']} on; figures with 95 % intervals."
     )
-    tables = [_headline(figures), _precision(figures), _calibration(figures), _answers(figures)]
-    tables += [_operating_points(figures), _told_apart(figures)]
-    if "robustness" in figures:
-        tables += [
-            _changes("Robustness: what should change nothing", figures["robustness"]),
-            _changes("Shortcuts: what is taken away, or drawn in", figures["shortcuts"]),
-            _flips(figures),
-            _attention(figures),
-        ]
-    for table in tables:
+    for draw in TABLES.values():
+        table = draw(figures)
         if table.row_count:
             # A table's own title would be broken to the table's width.
             title, caption, table.title, table.caption = table.title, table.caption, None, None
@@ -44,7 +37,8 @@ def with_interval(figure: Figures) -> str:
     return f"{figure['value']:.3f} ({low:.3f} to {high:.3f})"
 
 
-def _table(title: str, *columns: str, caption: str | None = None) -> Table:
+def new_table(title: str, *columns: str, caption: str | None = None) -> Table:
+    """Make a table of figures: names in its first column, the others to the right."""
     table = Table(title=title, caption=caption)
     table.add_column(columns[0], no_wrap=True)
     for column in columns[1:]:
@@ -66,7 +60,7 @@ def _add_groups(table: Table, figures: Figures, columns: Sequence[str], counts: 
 
 
 def _headline(figures: Figures) -> Table:
-    table = _table(
+    table = new_table(
         "How well ill films are told from healthy ones",
         *("films of", "films", "ill", "AUC", "sensitivity (recall)", "specificity"),
         caption=f"too few: fewer than {FEWEST} ill or healthy films",
@@ -75,14 +69,46 @@ def _headline(figures: Figures) -> Table:
     return table
 
 
+def _films(figures: Figures) -> Table:
+    table = new_table(
+        "The films of the folder",
+        *("films of", "films", "patients", "view", "sex", "years: quartiles", "further known"),
+        caption="other: other findings only, in no figure; duplicates are counted, and measured, in test parts only",
+    )
+    for source, parts in figures["data"].items():
+        for part, labels in parts.items():
+            table.add_section()
+            for label, told in labels.items():
+                ages = ", ".join(f"{age:g}" for age in told["ages"].get("quartiles", ()))
+                table.add_row(
+                    f"{source} {part}, {label}",
+                    *(str(told[count]) for count in ("films", "patients")),
+                    *(_counted(told[trait]) for trait in ("views", "sexes")),
+                    ages or "not told",
+                    _further(told),
+                )
+    return table
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {word}" for word, count in counts.items())
+
+
+def _further(told: Figures) -> str:
+    """What is known of some of a label's films."""
+    counts = {word: count for word, count in told["subtypes"].items() if word != UNTOLD}
+    counts |= {"with a probability": told["probabilities"], "with boxes": told["boxes"]}
+    return _counted({word: count for word, count in counts.items() if count})
+
+
 def _precision(figures: Figures) -> Table:
-    table = _table("How good an answer is", "films of", "accuracy", "precision", "F1")
+    table = new_table("How good an answer is", "films of", "accuracy", "precision", "F1")
     _add_groups(table, figures, ("accuracy", "precision", "f1"))
     return table
 
 
 def _calibration(figures: Figures) -> Table:
-    table = _table(
+    table = new_table(
         "How far the score is from the share of ill films that it promises: calibration error, ten bins of equal mass",
         *("films of", "ill and healthy weighing the same", "by chance alone", "as the films are"),
     )
@@ -99,7 +125,7 @@ def _calibration(figures: Figures) -> Table:
 
 def _answers(figures: Figures) -> Table:
     lower, upper = figures["uncertain"]
-    table = _table(
+    table = new_table(
         f"Likely (from {upper:.2f} on) / uncertain / unlikely (below {lower:.2f})",
         *("films of", "to ill", "to healthy", "decided", "wrong of decided"),
     )
@@ -118,7 +144,7 @@ def _parts(figures: Figures) -> Iterator[tuple[str, Figures]]:
 
 
 def _operating_points(figures: Figures) -> Table:
-    table = _table(
+    table = new_table(
         "Thresholds for chosen sensitivities, each chosen on the source's validation films",
         *("films of", "aimed at", "threshold", "sensitivity", "specificity", "accuracy"),
     )
@@ -138,7 +164,7 @@ def _operating_points(figures: Figures) -> Table:
 
 
 def _told_apart(figures: Figures) -> Table:
-    table = _table(
+    table = new_table(
         "How well the score tells healthy films apart by where they come from; 0.5 is not at all",
         "films of",
         "AUC",
@@ -148,14 +174,14 @@ def _told_apart(figures: Figures) -> Table:
     return table
 
 
-def _changes(title: str, sources: Figures) -> Table:
-    table = _table(
+def _changes(kind: str, title: str, figures: Figures) -> Table:
+    table = new_table(
         title,
         *("change", "median", "95th percentile", "other answer", "opposite", "AUC"),
         caption="median and 95th percentile of the absolute change of the score; other answer: of the three;"
         " opposite: from likely to unlikely or back",
     )
-    for source, told in sources.items():
+    for source, told in figures.get(kind, {}).items():
         table.add_section()
         table.add_row(f"{source}, {told['films']} films", "", "", "", "", _area(told))
         for name, change in told["changes"].items():
@@ -171,22 +197,22 @@ def _area(told: Figures) -> str:
 
 
 def _flips(figures: Figures) -> Table:
-    table = _table(
+    table = new_table(
         "Whether averaging with the mirrored film pays", "films of", "AUC", "AUC with mirrored", "difference"
     )
-    for source, told in figures["flips"].items():
+    for source, told in figures.get("flips", {}).items():
         cells = (with_interval(told[name]) for name in ("auc_as_is", "auc_with_mirrored", "difference"))
         table.add_row(source, *cells)
     return table
 
 
 def _attention(figures: Figures) -> Table:
-    table = _table(
+    table = new_table(
         "Where the peak of the activation lies in ill films that were flagged",
         *("films of", "asked", "in the lungs", "on the opacity", "on the opacity, as shown"),
         caption="asked: films in which lungs were found, or with known opacities; as shown: in the heatmap",
     )
-    told = figures["attention"]
+    told = figures.get("attention", {"lungs": {}, "boxes": {}})
     for source, lungs in told["lungs"].items():
         asked = f"{lungs['lungs_found']} of {lungs['films']}"
         table.add_row(f"{source} validation", asked, *_shares(lungs, ("peak_in_lungs",)))
@@ -199,3 +225,19 @@ def _attention(figures: Figures) -> Table:
 
 def _shares(told: Figures, names: Iterable[str]) -> list[str]:
     return [with_interval(told[name]) if name in told else "" for name in names]
+
+
+TABLES: Final[dict[str, Callable[[Figures], Table]]] = {
+    "films": _films,
+    "headline": _headline,
+    "precision": _precision,
+    "calibration": _calibration,
+    "answers": _answers,
+    "operating points": _operating_points,
+    "told apart": _told_apart,
+    "robustness": lambda figures: _changes("robustness", "Robustness: what should change nothing", figures),
+    "shortcuts": lambda figures: _changes("shortcuts", "Shortcuts: what is taken away, or drawn in", figures),
+    "flips": _flips,
+    "attention": _attention,
+}
+"""How each kind of figure is drawn, in the order of reading; a table of what was not measured has no rows."""

@@ -1,38 +1,49 @@
-"""The README names every command, and no other; its links and figures are true."""
+"""The documents name every command, and no other; their links lead somewhere; their figures are the measured ones."""
 
-import json
 import re
 from pathlib import Path
 
+import pytest
+
 from dicom_node.cli import COMMANDS
+from inference.card import SHIPPED
+from inference.training.document import filled
+from inference.training.document_figures import load_measured
 
 REPOSITORY = Path(__file__).parents[2]
-README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+README = REPOSITORY / "README.md"
+DOCUMENTS = [README, *sorted((REPOSITORY / "docs").glob("*.md"))]
 
 
 def test_every_command_is_in_the_table_and_no_other() -> None:
-    assert set(re.findall(r"^\| `dicom-node ([a-z-]+)`", README, re.MULTILINE)) == set(COMMANDS)
+    table = re.findall(r"^\| `dicom-node ([a-z-]+)`", README.read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(table) == set(COMMANDS)
 
 
-def test_no_command_is_named_that_does_not_exist() -> None:
-    assert set(re.findall(r"dicom-node ([a-z-]+)", README)) <= set(COMMANDS)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+class TestEachDocument:
+    def test_no_command_is_named_that_does_not_exist(self, document: Path) -> None:
+        assert set(re.findall(r"dicom-node ([a-z-]+)", document.read_text(encoding="utf-8"))) <= set(COMMANDS)
 
+    def test_links_lead_somewhere(self, document: Path) -> None:
+        for link in re.findall(r"\]\(([^)]+)\)", document.read_text(encoding="utf-8")):
+            assert link.startswith("http") or (document.parent / link).exists(), link
 
-def test_links_lead_somewhere() -> None:
-    for link in re.findall(r"\]\(([^)]+)\)", README):
-        assert link.startswith("http") or (REPOSITORY / link).exists(), link
+    def test_its_figures_are_those_of_the_shipped_model(self, document: Path) -> None:
+        assert filled(document, load_measured(SHIPPED)) == document.read_text(encoding="utf-8"), (
+            "run make docs"
+        )
 
+    def test_no_sentence_is_broken_by_a_mark(self, document: Path) -> None:
+        """A comment at the beginning of a line ends the paragraph in Markdown."""
+        text = document.read_text(encoding="utf-8")
+        assert not re.findall(r"^ *<!-- figures: [a-z ]+ -->[^\n]+", text, re.MULTILINE)
 
-def test_the_figures_are_those_of_the_model_card() -> None:
-    card = json.loads((REPOSITORY / "inference/models/pneumonia/card.json").read_text(encoding="utf-8"))
-    groups = card["figures"]["groups"]
-    rows = re.findall(
-        r"^\| ([^|]+?) \| (\d+) \| ([^|]+) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", README, re.MULTILINE
-    )
-    assert {row[0] for row in rows} >= {"kermany test", "nih validation"}
-    for name, films, *figures in rows:
-        group = groups[name]
-        assert int(films) == group["films"]
-        for figure, key in zip(figures, ("auc", "accuracy", "sensitivity", "specificity"), strict=True):
-            low, high = group[key]["interval"]
-            assert figure.strip() == f"{group[key]['value']:.3f} ({low:.3f} to {high:.3f})"
+    def test_no_figure_stands_outside_of_its_marks(self, document: Path) -> None:
+        prose = re.sub(
+            r"<!-- figures:.*?<!-- end -->|```.*?```|`[^`]*`",
+            "",
+            document.read_text("utf-8"),
+            flags=re.DOTALL,
+        )
+        assert not re.findall(r"0\.\d{3}|\d\.\d %", prose)

@@ -329,6 +329,8 @@ def test_everything_is_told_in_tables_json_and_pictures(
     assert command(str(SHIPPED), films, "--full", "--json", "--plots", str(plots)) == 0
     figures = strict_json(capsys.readouterr().out)
     assert figures.keys() == {
+        "model",
+        "data",
         "threshold",
         "uncertain",
         "groups",

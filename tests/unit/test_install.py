@@ -191,7 +191,7 @@ def pretend_installed(folder: Path, *stamps: str) -> None:
 
 def test_make_alone_lists_its_commands(checkout: Path) -> None:
     listed = re.findall(r"^make (\w+) ", make(checkout).stdout, re.MULTILINE)
-    assert listed == ["help", "demo", "test", "install", "format", "pictures", "clean"]
+    assert listed == ["help", "demo", "test", "install", "format", "pictures", "docs", "clean"]
 
 
 def test_an_installation_is_done_once(checkout: Path) -> None:
