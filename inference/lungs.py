@@ -1,7 +1,7 @@
 """Where the lungs are in a frontal chest radiograph: a tiny network of its own, whichever classifier is in service.
 
 It answers for the whole of both lungs, with what lies behind the heart and in an opacity. In a picture that is no
-upright frontal chest it finds none. Made by `inference.training.lungs`; what it was made from stands in its card.
+upright frontal chest it finds none. Made by `inference.lung_training.train`; what it was made from stands in its card.
 """
 
 import json

@@ -1,1 +1,1 @@
-"""How the classifier is trained and measured: `dicom-node train` and `dicom-node evaluate`."""
+"""How the classifier is trained: `dicom-node train`."""

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from inference.films.data import Film
 from inference.training.checkpoint import Progress
-from inference.training.data import Film
 from inference.training.fitting import Plan
 
 

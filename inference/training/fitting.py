@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from inference.evaluation.metrics import auc
 from inference.network import FilmNetwork
 from inference.training.augmentation import augment
 from inference.training.checkpoint import Progress, load_checkpoint, save_checkpoint
-from inference.training.metrics import auc
 
 _EVALUATION_BATCH: Final = 64
 

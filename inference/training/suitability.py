@@ -25,11 +25,11 @@ from torch.nn import functional
 from inference.card import SUITABILITY_NAME, ModelCard, write_card
 from inference.classifier import Classifier
 from inference.errors import DataUnusable
+from inference.evaluation.metrics import share_of, with_intervals
+from inference.films.data import Film, load_film, read_films
 from inference.prediction import Reason
 from inference.radiograph import Radiograph
 from inference.suitability_learned import KINDS, Array, LearnedSuitability, described
-from inference.training.data import Film, load_film, read_films
-from inference.training.metrics import share_of, with_intervals
 from inference.training.mishaps import MISHAPS, Picture, another_exposure, no_film
 
 FOLDER: Final = "suitability"

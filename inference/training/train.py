@@ -25,9 +25,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from inference.card import GRAPH_NAME, WEIGHTS_NAME, ModelCard, load_card, write_card
 from inference.errors import DataUnusable, InferenceError
-from inference.training import data as data_room
-from inference.training.data import Film, load_film, read_films
-from inference.training.evaluate import evaluate
+from inference.evaluation.evaluate import evaluate
+from inference.films import data as data_room
+from inference.films.data import Film, load_film, read_films
 
 if TYPE_CHECKING:
     from inference.network import FilmNetwork
@@ -141,8 +141,8 @@ def train(
     ArchitectureUnusable
         No classifier can be made of that name, or its ImageNet weights cannot be fetched.
     """
+    from inference.evaluation.figures import draw_confusion, draw_curves  # noqa: PLC0415
     from inference.training.account import account_of  # noqa: PLC0415 - torch, a second; see the module
-    from inference.training.figures import draw_confusion, draw_curves  # noqa: PLC0415
     from inference.training.suitability import fit_suitability  # noqa: PLC0415
 
     films = [

@@ -151,7 +151,7 @@ def test_nothing_but_safetensors_is_ever_loaded_as_weights(tmp_path: Path) -> No
 
 
 def test_what_the_command_line_imports_does_not_wait_for_torch() -> None:
-    light = "prediction card errors radiograph suitability training.train training.evaluate"
+    light = "prediction card errors radiograph suitability training.train evaluation.evaluate"
     code = "import sys\n" + "".join(f"import inference.{name}\n" for name in light.split())
     done = subprocess.run(
         [sys.executable, "-c", code + "print('torch' in sys.modules)"],

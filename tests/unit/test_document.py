@@ -7,13 +7,13 @@ import pytest
 
 from inference.card import SHIPPED
 from inference.errors import DataUnusable
-from inference.training.data import Film
-from inference.training.demographics import demographics
-from inference.training.document import filled, main
-from inference.training.document_figures import BLOCKS, EVALUATION_NAME, Measured, load_measured, markdown
-from inference.training.goals import GOALS, Goal
-from inference.training.sample_size import consecutive_films, films_of_a_label
-from inference.training.tables import new_table
+from inference.evaluation.demographics import demographics
+from inference.evaluation.document import filled, main
+from inference.evaluation.document_figures import BLOCKS, EVALUATION_NAME, Measured, load_measured, markdown
+from inference.evaluation.goals import GOALS, Goal
+from inference.evaluation.sample_size import consecutive_films, films_of_a_label
+from inference.evaluation.tables import new_table
+from inference.films.data import Film
 
 
 @pytest.fixture(scope="module")

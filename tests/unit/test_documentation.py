@@ -7,8 +7,8 @@ import pytest
 
 from dicom_node.cli import COMMANDS
 from inference.card import SHIPPED
-from inference.training.document import filled
-from inference.training.document_figures import load_measured
+from inference.evaluation.document import filled
+from inference.evaluation.document_figures import load_measured
 
 REPOSITORY = Path(__file__).parents[2]
 README = REPOSITORY / "README.md"

@@ -16,14 +16,14 @@ from rich.progress import Progress
 
 from inference.card import SHIPPED
 from inference.errors import DataUnusable
+from inference.evaluation import evaluate as evaluate_command
+from inference.evaluation import robustness, shortcuts
+from inference.evaluation.attention import attention, peak_of
+from inference.evaluation.changes import MOST_FILMS, effects, mirrored, sample, score_changed, with_mirrored
+from inference.evaluation.scoring import Scored, score_films
+from inference.films.data import Film, read_films
 from inference.lungs import CELLS, Lungs
 from inference.radiograph import Radiograph
-from inference.training import evaluate as evaluate_command
-from inference.training import robustness, shortcuts
-from inference.training.attention import attention, peak_of
-from inference.training.changes import MOST_FILMS, effects, mirrored, sample, score_changed, with_mirrored
-from inference.training.data import Film, read_films
-from inference.training.scoring import Scored, score_films
 
 CARD: Any = SimpleNamespace(threshold=0.5, uncertain=(0.35, 0.65))
 OCCLUSIONS = {"all but the lungs greyed", "lungs greyed"}

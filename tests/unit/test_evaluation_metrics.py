@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, precision_score, roc_auc_score
 
-from inference.training.data import Film
-from inference.training.groups import groups_of
-from inference.training.metrics import auc, auc_of, share_of, summary, with_intervals
-from inference.training.operating_points import operating_points, threshold_for
-from inference.training.reliability import at_best, calibration_error, reliability
-from inference.training.scoring import Scored
-from inference.training.shortcuts import normals_told_apart
+from inference.evaluation.groups import groups_of
+from inference.evaluation.metrics import auc, auc_of, share_of, summary, with_intervals
+from inference.evaluation.operating_points import operating_points, threshold_for
+from inference.evaluation.reliability import at_best, calibration_error, reliability
+from inference.evaluation.scoring import Scored
+from inference.evaluation.shortcuts import normals_told_apart
+from inference.films.data import Film
 
 BAND = (0.35, 0.65)
 

@@ -15,13 +15,13 @@ from PIL import Image, ImageDraw
 from dicom_node.demo.phantom import BLACK_TO_WHITE, chest_phantom
 from inference.card import CARD_NAME
 from inference.errors import DataUnusable
+from inference.films.data import read_films
+from inference.lung_training import train as lungs
+from inference.lung_training.augmentation import LungAugmentation
+from inference.lung_training.network import LungNetwork, seen
+from inference.lung_training.shapes import LungShapes, draw, lay_over, learn_shapes
 from inference.lungs import INPUT_SIDE, LungFinder
 from inference.preprocessing import network_input
-from inference.training import lungs
-from inference.training.data import read_films
-from inference.training.lung_augmentation import LungAugmentation
-from inference.training.lung_network import LungNetwork, seen
-from inference.training.lung_shapes import LungShapes, draw, lay_over, learn_shapes
 
 
 def mask(random: np.random.Generator) -> Image.Image:

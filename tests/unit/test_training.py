@@ -13,10 +13,10 @@ from PIL import Image
 from inference.card import GRAPH_NAME, SUITABILITY_NAME, WEIGHTS_NAME, load_card
 from inference.classifier import Classifier
 from inference.errors import ArchitectureUnusable, DataUnusable, ModelDamaged
+from inference.evaluation import evaluate as evaluate_command
+from inference.evaluation.evaluate import evaluate
 from inference.radiograph import Radiograph
-from inference.training import evaluate as evaluate_command
 from inference.training import train as train_command
-from inference.training.evaluate import evaluate
 from inference.training.train import train
 
 COLUMNS = ["file", "label", "patient", "source", "split", "findings", "view", "sex"]

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from inference.errors import DataUnusable
-from inference.training.data import Film, load_film, read_films
-from inference.training.layouts import opacity_probability
+from inference.films.data import Film, load_film, read_films
+from inference.films.layouts import opacity_probability
 from tests.builders import chest_film, write
 
 

@@ -1,4 +1,4 @@
-"""Measure the lung finder: `python -m inference.training.lung_figures FILMS BUNDLE` writes the card's figures.
+"""Measure the lung finder: `python -m inference.lung_training.figures FILMS BUNDLE` writes the card's figures.
 
 Dice is against outlines drawn by eye on films of patients who taught nothing (`outlines.json` in the shipped bundle, in
 hundredths of the film's sides, each film under the end of its public file name). All other held-out films tell how
@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from inference.card import CARD_NAME
+from inference.films.data import Film, load_film, read_films
 from inference.lungs import CELLS, SHIPPED, LungFinder
 from inference.preprocessing import network_input
-from inference.training.data import Film, load_film, read_films
 
 _OUTLINES: Final = SHIPPED / "outlines.json"
 _PICTURE_SIDE: Final = 224

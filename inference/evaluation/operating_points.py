@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from inference.training.metrics import Scores, Truth, at_threshold, confusion, too_few, with_intervals
-from inference.training.scoring import Scored
+from inference.evaluation.metrics import Scores, Truth, at_threshold, confusion, too_few, with_intervals
+from inference.evaluation.scoring import Scored
 
 SENSITIVITIES: Final = (0.90, 0.932, 0.95, 0.98)
 """0.932 is where Kermany et al. (Cell 2018) put their own threshold."""

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import Progress
 
+from inference.evaluation.metrics import share_of, with_intervals
+from inference.evaluation.scoring import Scored, score_films
+from inference.films.data import Film, load_film
 from inference.preprocessing import network_input
-from inference.training.data import Film, load_film
-from inference.training.metrics import share_of, with_intervals
-from inference.training.scoring import Scored, score_films
 
 if TYPE_CHECKING:
     from inference.classifier import Classifier

@@ -12,8 +12,8 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.evaluation.reliability import at_best, calibration_error
 from inference.prediction import Answer, Band, answer_of
-from inference.training.reliability import at_best, calibration_error
 
 FEWEST: Final = 10
 """Films of each label below which a group is counted and no figure is told: an interval would hold almost anything."""

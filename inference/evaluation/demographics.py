@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from inference.training.data import Film
-from inference.training.metrics import FEWEST
+from inference.evaluation.metrics import FEWEST
+from inference.films.data import Film
 
 _LABELS: Final = {"pneumonia": True, "normal": False, "other": None}
 UNTOLD: Final = "not told"

@@ -1,7 +1,7 @@
-"""Make the lung finder: `python -m inference.training.lungs FILMS MASKS BUNDLE`.
+"""Make the lung finder: `python -m inference.lung_training.train FILMS MASKS BUNDLE`.
 
 No lung of these films was drawn by anyone. A shape learnt from masks of other films (a zip of pictures) is laid over
-the clear films of FILMS (a folder as `inference.training.data` reads it), and the network learns from where it lies
+the clear films of FILMS (a folder as `inference.films.data` reads it), and the network learns from where it lies
 well. Then the network answers for films of every kind; where the shape fits its answer, that is learnt next. Films of
 patients who serve for validation or test are not learnt from.
 """
@@ -22,13 +22,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from inference.card import CARD_NAME, GRAPH_NAME, WEIGHTS_NAME
+from inference.films.data import Film, load_film, read_films
+from inference.lung_training.augmentation import LungAugmentation
+from inference.lung_training.network import LungNetwork, seen
+from inference.lung_training.shapes import LungShapes, draw, lay_over, learn_shapes
 from inference.lungs import CELLS, INPUT_SIDE
 from inference.preprocessing import network_input
-from inference.training.data import Film, load_film, read_films
 from inference.training.export import write_graph
-from inference.training.lung_augmentation import LungAugmentation
-from inference.training.lung_network import LungNetwork, seen
-from inference.training.lung_shapes import LungShapes, draw, lay_over, learn_shapes
 
 _PICTURE_SIDE: Final = 224
 _CLEAR: Final = 0.5  # how well the shape lies on a clear film that may teach

@@ -15,16 +15,16 @@ from rich.console import Console
 from rich.progress import Progress
 
 from inference.errors import DataUnusable, InferenceError
-from inference.training import robustness, shortcuts
-from inference.training.attention import attention
-from inference.training.changes import effects, mirrored, sample, score_changed, with_mirrored
-from inference.training.data import Film, read_films
-from inference.training.demographics import demographics
-from inference.training.groups import groups_of
-from inference.training.metrics import summary
-from inference.training.operating_points import SENSITIVITIES, operating_points
-from inference.training.scoring import Scored, score_films
-from inference.training.tables import print_figures
+from inference.evaluation import robustness, shortcuts
+from inference.evaluation.attention import attention
+from inference.evaluation.changes import effects, mirrored, sample, score_changed, with_mirrored
+from inference.evaluation.demographics import demographics
+from inference.evaluation.groups import groups_of
+from inference.evaluation.metrics import summary
+from inference.evaluation.operating_points import SENSITIVITIES, operating_points
+from inference.evaluation.scoring import Scored, score_films
+from inference.evaluation.tables import print_figures
+from inference.films.data import Film, read_films
 
 if TYPE_CHECKING:
     from inference.classifier import Classifier
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         Console(stderr=True).print(str(error), markup=False, highlight=False)
         return 1
     if arguments.plots:
-        from inference.training.figures import draw_evaluation  # noqa: PLC0415 - matplotlib is for training only
+        from inference.evaluation.figures import draw_evaluation  # noqa: PLC0415 - matplotlib is for training only
 
         draw_evaluation(scored, figures, arguments.plots)
     if arguments.json:

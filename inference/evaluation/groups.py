@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from inference.training.data import Film
+from inference.films.data import Film
 
 EVERYTHING: Final = "all validation"
 _AGES: Final = (

@@ -7,8 +7,8 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
-from inference.training.demographics import UNTOLD
-from inference.training.metrics import FEWEST
+from inference.evaluation.demographics import UNTOLD
+from inference.evaluation.metrics import FEWEST
 
 _FILE_WIDTH: Final = 120  # columns, where the output is no terminal that has a width
 

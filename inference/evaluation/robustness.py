@@ -13,8 +13,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 from scipy import ndimage
 
+from inference.evaluation.changes import Change, Pixels
 from inference.radiograph import read_radiograph
-from inference.training.changes import Change, Pixels
 
 _LEVELS: Final = 65535  # the largest value of 16 bits
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import Progress
 
-from inference.training.data import Film, labels, load_film
+from inference.films.data import Film, labels, load_film
 
 if TYPE_CHECKING:
     from inference.classifier import Classifier

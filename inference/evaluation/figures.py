@@ -7,10 +7,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from inference.training.groups import part_of
-from inference.training.metrics import too_few
-from inference.training.reliability import reliability
-from inference.training.scoring import Scored
+from inference.evaluation.groups import part_of
+from inference.evaluation.metrics import too_few
+from inference.evaluation.reliability import reliability
+from inference.evaluation.scoring import Scored
 
 _COLOURS: Final = ("#1f6fb4", "#d1495b", "#3a8f5c", "#8a5fb0", "#c98a1b", "#5c6670")
 _ILL: Final = "#d1495b"

@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from inference.errors import DataUnusable, ImageRejected
+from inference.evaluation.metrics import Figure, auc_of, too_few, with_intervals
+from inference.evaluation.scoring import Scored
+from inference.films.data import load_film
 from inference.prediction import Answer, answer_of
 from inference.radiograph import Radiograph
-from inference.training.data import load_film
-from inference.training.metrics import Figure, auc_of, too_few, with_intervals
-from inference.training.scoring import Scored
 
 if TYPE_CHECKING:
     from inference.card import ModelCard

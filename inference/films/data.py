@@ -37,10 +37,10 @@ from PIL import Image
 
 from inference.dicom_file import open_dicom, silenced
 from inference.errors import DataUnusable, ImageRejected
+from inference.films.layouts import OLDEST_YEARS, PICTURES, Cells, list_films, refuse
 from inference.header import text
 from inference.radiograph import Radiograph, read_radiograph
 from inference.suitability import age_in_years
-from inference.training.layouts import OLDEST_YEARS, PICTURES, Cells, list_films, refuse
 
 VALIDATION_SHARE: Final = 0.2
 _OPACITIES: Final = frozenset({"Pneumonia", "Consolidation", "Infiltration"})

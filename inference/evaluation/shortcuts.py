@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from inference.evaluation.changes import Change, Pixels
+from inference.evaluation.metrics import auc_of, too_few, with_intervals
+from inference.evaluation.scoring import Scored
+from inference.films.data import Film
 from inference.preprocessing import network_input
-from inference.training.changes import Change, Pixels
-from inference.training.data import Film
-from inference.training.metrics import auc_of, too_few, with_intervals
-from inference.training.scoring import Scored
 
 if TYPE_CHECKING:
     from inference.lungs import LungFinder

@@ -1,4 +1,4 @@
-"""Write measured figures into documents: `python -m inference.training.document BUNDLE FILE...`, or `make docs`.
+"""Write measured figures into documents: `python -m inference.evaluation.document BUNDLE FILE...`, or `make docs`.
 
 The prose of a document is written by hand; no figure of a model is. Each stands between two marks,
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from inference.errors import DataUnusable, InferenceError
-from inference.training.document_figures import BLOCKS, Measured, load_measured, markdown
+from inference.evaluation.document_figures import BLOCKS, Measured, load_measured, markdown
 
 _OPENING: Final = "<!-- figures:"
 _CLOSING: Final = "<!-- end -->"

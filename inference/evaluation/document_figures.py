@@ -1,6 +1,6 @@
 """What documents may quote of a bundle: tables and single figures, by the name that a mark asks for them with.
 
-The tables of an evaluation are those that `dicom-node evaluate` prints (`inference.training.tables`); here are the
+The tables of an evaluation are those that `dicom-node evaluate` prints (`inference.evaluation.tables`); here are the
 others, and how a table is written in Markdown.
 """
 
@@ -14,9 +14,9 @@ from rich.table import Table
 
 from inference.card import CARD_NAME, SHIPPED, ModelCard, load_card
 from inference.errors import DataUnusable
-from inference.training.goals import GOALS
-from inference.training.sample_size import consecutive_films, films_of_a_label
-from inference.training.tables import TABLES, new_table, with_interval
+from inference.evaluation.goals import GOALS
+from inference.evaluation.sample_size import consecutive_films, films_of_a_label
+from inference.evaluation.tables import TABLES, new_table, with_interval
 
 EVALUATION_NAME: Final = "evaluation.json"
 _LUNGS: Final = SHIPPED.parent / "lungs"

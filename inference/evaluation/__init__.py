@@ -1,0 +1,1 @@
+"""How good a classifier is: `dicom-node evaluate`, and its figures in the documents."""

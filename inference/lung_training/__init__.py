@@ -1,0 +1,1 @@
+"""How the lung finder (`inference.lungs`) is made and measured."""
