@@ -45,7 +45,7 @@ pictures: $(TEST_STAMP) ## draw the documentation's pictures again
 	MAKE_PICTURES=1 $(BIN)/python -m pytest tests/integration/test_pictures.py
 
 docs: $(NODE_STAMP) ## write the shipped model's figures into README and docs/ again
-	$(BIN)/python -m inference.training.document inference/models/pneumonia README.md docs/*.md
+	$(BIN)/python -m inference.evaluation.document inference/models/pneumonia README.md docs/*.md
 
 clean: ## remove what these commands made; never data
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

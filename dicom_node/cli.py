@@ -29,7 +29,7 @@ COMMANDS = {
     "retry": ("dicom_node.commands.retry", "queue failed or rejected jobs and deliveries again"),
     "process": ("dicom_node.commands.process", "analyse files without network or database"),
     "train": ("inference.training.train", "train a classifier"),
-    "evaluate": ("inference.training.evaluate", "measure a classifier"),
+    "evaluate": ("inference.evaluation.evaluate", "measure a classifier"),
 }
 
 

@@ -115,7 +115,7 @@ def test_out_of_memory_is_worth_a_retry(
     def exhausted(_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("inference.reader.dcmread", exhausted)
+    monkeypatch.setattr("inference.dicom_file.dcmread", exhausted)
     with pytest.raises(MemoryError):
         careful.read(tmp_path / "film.dcm")
 
