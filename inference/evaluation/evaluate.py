@@ -23,6 +23,7 @@ from inference.evaluation.groups import groups_of
 from inference.evaluation.metrics import summary
 from inference.evaluation.operating_points import SENSITIVITIES, operating_points
 from inference.evaluation.scoring import Scored, score_films
+from inference.evaluation.subtypes import subtypes
 from inference.evaluation.tables import print_figures
 from inference.films.data import Film, read_films
 
@@ -41,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--full",
         action="store_true",
-        help="also robustness, shortcuts and attention: some twenty more looks at up to 300 films of a source",
+        help="also robustness, shortcuts, attention, subtypes: some twenty more looks at up to 300 films of a source",
     )
     parser.add_argument(
         "--sensitivities",
@@ -89,7 +90,8 @@ def measure(
     SHA-256); ``data``, whose films the folder holds, those that were learnt from too (see `demographics`);
     ``threshold`` and ``uncertain`` as in the card; ``groups``, for each group of films its figures (see
     `metrics.summary`); ``operating_points``; ``normals_told_apart``; with `full` also ``robustness`` and ``shortcuts``
-    (see `changes.effects`), ``flips`` and ``attention``. The functions of these names explain what is in each.
+    (see `changes.effects`), ``flips``, ``attention`` and ``subtypes``. The functions of these names explain what is in
+    each.
 
     Raises
     ------
@@ -147,6 +149,7 @@ def _long_figures(
         "shortcuts": effects(some, {name: scores[name] for name in occlusions}, classifier.card),
         "flips": with_mirrored(some, scores[_MIRRORED]),
         "attention": attention(classifier, finder, scored, films, bar),
+        "subtypes": subtypes(classifier, films, bar),
     }
 
 

@@ -223,6 +223,20 @@ def _attention(figures: Figures) -> Table:
     return table
 
 
+def _subtypes(figures: Figures) -> Table:
+    table = new_table(
+        "How well the features would tell bacterial from viral pneumonia",
+        *("ill films of", "films", "bacterial", "AUC", "accuracy", "sensitivity to bacteria", "specificity"),
+        caption="both errors weigh the same; no bundle answers this question",
+    )
+    for source, told in figures.get("subtypes", {}).items():
+        for part in ("validation", "test"):
+            counts = (str(told[part][count]) for count in ("films", "bacteria"))
+            shares = _shares(told[part], ("auc", "accuracy", "sensitivity", "specificity"))
+            table.add_row(f"{source} {part}", *counts, *shares)
+    return table
+
+
 def _shares(told: Figures, names: Iterable[str]) -> list[str]:
     return [with_interval(told[name]) if name in told else "" for name in names]
 
@@ -239,5 +253,6 @@ TABLES: Final[dict[str, Callable[[Figures], Table]]] = {
     "shortcuts": lambda figures: _changes("shortcuts", "Shortcuts: what is taken away, or drawn in", figures),
     "flips": _flips,
     "attention": _attention,
+    "subtypes": _subtypes,
 }
 """How each kind of figure is drawn, in the order of reading; a table of what was not measured has no rows."""

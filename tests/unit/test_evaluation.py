@@ -4,6 +4,8 @@ import argparse
 import csv
 import json
 import re
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +23,7 @@ from inference.evaluation import robustness, shortcuts
 from inference.evaluation.attention import attention, peak_of
 from inference.evaluation.changes import MOST_FILMS, effects, mirrored, sample, score_changed, with_mirrored
 from inference.evaluation.scoring import Scored, score_films
+from inference.evaluation.subtypes import subtypes
 from inference.films.data import Film, read_films
 from inference.lungs import CELLS, Lungs
 from inference.radiograph import Radiograph
@@ -305,6 +308,50 @@ def test_films_that_were_not_flagged_or_have_no_lungs_are_not_asked(
     assert "peak_in_box" not in none["boxes"]["held_out"]
 
 
+# --- subtypes --------------------------------------------------------------------------------------------------------
+
+
+class LeftAndRight(Brightness):
+    """Stands in for a classifier whose features are how bright the film's halves are."""
+
+    def classify(self, radiograph: Radiograph) -> SimpleNamespace:
+        halves = np.array_split(radiograph.pixels, 2, axis=1)
+        return SimpleNamespace(features=np.array([half.mean() for half in halves], np.float32))
+
+
+@pytest.mark.parametrize(
+    ("tells", "lowest", "highest"),
+    [(lambda film: film.positive, 1.0, 1.0), (lambda film: int(film.patient[1:]) // 2 % 2, 0.2, 0.8)],
+    ids=["seen in the film", "not seen in the film"],
+)
+def test_subtypes_are_learnt_from_training_films_and_told_of_others(
+    tells: Callable[[Film], bool], lowest: float, highest: float, films: tuple[Film, ...]
+) -> None:
+    ill = [replace(film, positive=True, subtype="bacteria" if tells(film) else "virus") for film in films]
+    # Who validates is told by the patient's name.
+    many = [replace(ill[0], patient=f"{number}") for number in range(600)]
+    others, validating = (
+        [film.patient for film in many if film.validation is part] for part in (False, True)
+    )
+    named = [
+        replace(film, patient=patient, test=test)
+        for patients, test in ((others[:60], False), (validating[:60], False), (others[60:120], True))
+        for film, patient in zip(ill, patients, strict=True)
+    ]
+    with quiet() as bar:
+        told = subtypes(LeftAndRight(), named, bar)["site"]  # type: ignore[arg-type]
+    assert told["learnt_from"] == {"bacteria": 30, "virus": 30}
+    for part in ("validation", "test"):
+        assert (told[part]["films"], told[part]["bacteria"]) == (60, 30)
+        for figure in ("auc", "accuracy", "sensitivity", "specificity"):
+            assert lowest <= told[part][figure]["value"] <= highest
+
+
+def test_films_without_a_subtype_tell_nothing_of_subtypes(films: tuple[Film, ...]) -> None:
+    with quiet() as bar:
+        assert subtypes(LeftAndRight(), films, bar) == {}  # type: ignore[arg-type]
+
+
 # --- the command -----------------------------------------------------------------------------------------------------
 
 
@@ -340,6 +387,7 @@ def test_everything_is_told_in_tables_json_and_pictures(
         "shortcuts",
         "flips",
         "attention",
+        "subtypes",
     }
     assert figures["robustness"]["site"]["changes"]["MONOCHROME1"]["p95"] == 0
     assert figures["shortcuts"]["site"]["changes"].keys() > OCCLUSIONS
