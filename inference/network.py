@@ -12,6 +12,7 @@ from inference.errors import ModelDamaged
 from inference.vision import channels, create_backbone
 
 _HEAD: Final = "classifier."
+_BACKBONE: Final = "backbone.network."
 _DROPOUT: Final = 0.3
 
 
@@ -38,7 +39,7 @@ class FilmNetwork(nn.Module):
         super().__init__()
         self.backbone = create_backbone(architecture)
         self.dropout = nn.Dropout(_DROPOUT)
-        self.classifier = nn.Linear(channels(self.backbone, architecture), labels)
+        self.classifier = nn.Linear(channels(self.backbone), labels)
         nn.init.normal_(self.classifier.weight, std=0.01)
         nn.init.zeros_(self.classifier.bias)
 
@@ -95,7 +96,7 @@ def save_weights(network: FilmNetwork, path: Path) -> None:
 
 def stored_name(name: str) -> str:
     """The name that one of a network's tensors has in its file of weights: without our own name for the backbone."""
-    return name.removeprefix("backbone.")
+    return name.removeprefix(_BACKBONE)
 
 
 def start_from(network: FilmNetwork, weights: Path | dict[str, Tensor]) -> None:
@@ -108,14 +109,9 @@ def start_from(network: FilmNetwork, weights: Path | dict[str, Tensor]) -> None:
     """
     try:
         tensors = load_file(weights) if isinstance(weights, Path) else weights
-        # Where torchvision's network was cut, its names have a prefix that published weights lack.
-        backbone = {
-            name: tensors.get(name, tensors.get(name.removeprefix("network.")))
-            for name in network.backbone.state_dict()
-        }
-        network.backbone.load_state_dict(
-            {name: value for name, value in backbone.items() if value is not None}
-        )
+        backbone = network.backbone.state_dict()
+        known = {f"network.{name}": value for name, value in tensors.items()}
+        network.backbone.load_state_dict({name: known[name] for name in backbone.keys() & known.keys()})
     except (OSError, RuntimeError, SafetensorError) as error:
         path = weights if isinstance(weights, Path) else Path("ImageNet")
         raise ModelDamaged(path, "these are not initial weights of this architecture") from error
@@ -123,5 +119,5 @@ def start_from(network: FilmNetwork, weights: Path | dict[str, Tensor]) -> None:
 
 def _put(network: FilmNetwork, tensors: dict[str, Tensor]) -> None:
     network.load_state_dict(
-        {name if name.startswith(_HEAD) else f"backbone.{name}": tensor for name, tensor in tensors.items()}
+        {name if name.startswith(_HEAD) else _BACKBONE + name: tensor for name, tensor in tensors.items()}
     )

@@ -39,7 +39,10 @@ def _torchvision() -> ModuleType:
 
 
 def create_backbone(architecture: str) -> nn.Module:
-    """Make a classifier without its pooling and last layers, the weights at random.
+    """Make the part of a classifier that gives a map of a sixteenth of the picture's side, the weights at random.
+
+    Classifiers go on to a thirty-second. There each cell has seen half of the film and more, so that a map of such
+    cells tells little of where the disease is.
 
     Parameters
     ----------
@@ -53,56 +56,9 @@ def create_backbone(architecture: str) -> nn.Module:
     Raises
     ------
     ArchitectureUnusable
-        Neither library knows the name, or the network ends in no feature map (a transformer), which no heatmap could
-        be drawn from.
+        Neither library knows the name, or the network makes no such map (a transformer).
     """
-    models = _torchvision().models
-    if architecture in models.list_models(module=models):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # on how GoogLeNet will draw its weights one day
-            network = models.get_model(architecture, weights=None)
-        backbone = _cut(network, architecture)
-    else:
-        timm = importlib.import_module("timm")
-        if not timm.is_model(architecture):
-            raise ArchitectureUnusable(
-                architecture, "neither torchvision nor timm has a classifier of that name"
-            )
-        try:
-            backbone = timm.create_model(
-                architecture, num_classes=0, global_pool="", drop_path_rate=_STOCHASTIC_DEPTH
-            )
-        except TypeError:  # not every network of timm's can leave out layers at random
-            backbone = timm.create_model(architecture, num_classes=0, global_pool="")
-    channels(backbone, architecture)
-    return backbone
-
-
-def channels(backbone: nn.Module, architecture: str) -> int:
-    """How many channels a backbone's feature map has.
-
-    Raises
-    ------
-    ArchitectureUnusable
-        What it gives is no map of features.
-    """
-    was_training = backbone.training
-    with torch.inference_mode():
-        features = backbone.eval()(torch.zeros(1, 3, _PROBE_SIDE, _PROBE_SIDE))
-    backbone.train(was_training)
-    if not _is_map(features) or features.shape[2] != features.shape[3]:
-        raise ArchitectureUnusable(architecture, "ends in no feature map that a heatmap could be drawn from")
-    return int(features.shape[1])
-
-
-def _is_map(value: object) -> bool:
-    return isinstance(value, Tensor) and value.dim() == 4 and min(value.shape[2:]) > 1
-
-
-def _cut(network: nn.Module, architecture: str) -> nn.Module:
-    """Cut one of torchvision's classifiers behind the last module that gives a map."""
-    if any(isinstance(module, nn.MultiheadAttention) for module in network.modules()):
-        raise ArchitectureUnusable(architecture, "is a transformer: no feature map to draw a heatmap from")
+    network = _classifier(architecture)
     maps: list[str] = []
     hooks = [
         module.register_forward_hook(
@@ -115,14 +71,51 @@ def _cut(network: nn.Module, architecture: str) -> nn.Module:
         network.eval()(torch.zeros(1, 3, _PROBE_SIDE, _PROBE_SIDE))
     for hook in hooks:
         hook.remove()
-    extraction = importlib.import_module("torchvision.models.feature_extraction")
+    if not maps or any("Attention" in type(module).__name__ for module in network.modules()):
+        raise ArchitectureUnusable(architecture, "makes no feature map that a heatmap could be drawn from")
+    layers = importlib.import_module("timm.layers")  # whose tracer knows the modules of both libraries
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that layers for training alone are cut off, which is what is wanted
-        return _Cut(extraction.create_feature_extractor(network.train(), {maps[-1]: "map"}))
+        return _Cut(layers.create_feature_extractor(network.train(), {maps[-1]: "map"}))
+
+
+def channels(backbone: nn.Module) -> int:
+    """How many channels a backbone's feature map has."""
+    was_training = backbone.training
+    with torch.inference_mode():
+        features = backbone.eval()(torch.zeros(1, 3, _PROBE_SIDE, _PROBE_SIDE))
+    backbone.train(was_training)
+    return int(features.shape[1])
+
+
+def _classifier(architecture: str) -> nn.Module:
+    """The whole network."""
+    models = _torchvision().models
+    if architecture in models.list_models(module=models):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # on how GoogLeNet will draw its weights one day
+            network: nn.Module = models.get_model(architecture, weights=None)
+        return network
+    timm = importlib.import_module("timm")
+    if not timm.is_model(architecture):
+        raise ArchitectureUnusable(architecture, "neither torchvision nor timm has a classifier of that name")
+    try:
+        network = timm.create_model(architecture, drop_path_rate=_STOCHASTIC_DEPTH)
+    except TypeError:  # not every network of timm's can leave out layers at random
+        network = timm.create_model(architecture)
+    return network
+
+
+def _is_map(value: object) -> bool:
+    """Whether it is a square map of about a sixteenth: networks that do not pad give a little less."""
+    if not isinstance(value, Tensor) or value.dim() != 4:
+        return False
+    rows, columns = value.shape[2:]
+    return rows == columns and _PROBE_SIDE // 20 < rows < _PROBE_SIDE // 12
 
 
 class _Cut(nn.Module):
-    """A network cut by torchvision, without the dictionary that its answer comes in."""
+    """The first part of a network, without the dictionary that its answer comes in."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
