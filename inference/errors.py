@@ -4,9 +4,11 @@ InferenceError
 ├── ImageRejected         reject: the image cannot be analysed, for a coded reason
 ├── ModelDamaged          stop: the model is not what its card says
 ├── DataUnusable          stop: films cannot be trained or measured on
-└── ArchitectureUnusable  stop: no classifier can be made of that name
+├── ArchitectureUnusable  stop: no classifier can be made of that name
+└── PackagesMissing       stop: the installation is one that only serves
 """
 
+from importlib.util import find_spec
 from pathlib import Path
 
 from inference.prediction import Reason
@@ -51,3 +53,19 @@ class ArchitectureUnusable(InferenceError):
         super().__init__(f"{architecture}: {fault}")
         self.architecture = architecture
         self.fault = fault
+
+
+class PackagesMissing(InferenceError):
+    """Training and plots need packages that the node does without."""
+
+
+def require_training_packages() -> None:
+    """Stop before the work and not after it where its packages are not installed.
+
+    Raises
+    ------
+    PackagesMissing
+        They are not.
+    """
+    if any(find_spec(name) is None for name in ("matplotlib", "onnx")):
+        raise PackagesMissing('training and plots need more packages: python install.py ".[training]"')

@@ -22,8 +22,10 @@ from inference.onnx_engine import OnnxEngine
 SHIPPED: Final = Path(__file__).parent / "models" / "lungs"
 """The bundle inside the package: card, weights and graph."""
 
+PICTURE_SIDE: Final = 224
+"""Pixels a side of the pictures that the finder was taught on, and is best given."""
 INPUT_SIDE: Final = 112
-"""Pixels a side of what the network sees: half of what the classifier does."""
+"""Pixels a side of what the network sees of them."""
 CELLS: Final = 56
 """Cells a side of what it answers."""
 
@@ -32,19 +34,17 @@ _FEWEST: Final = 0.01  # of the film: a lung that takes less of it is none (a wh
 
 @dataclass(frozen=True, slots=True)
 class Lungs:
-    """The lungs of one film, the patient's right one on the left of the picture.
+    """The lungs of one film by their place in the picture, whatever its header says of how it hangs.
 
     Attributes
     ----------
     right, left
-        (CELLS, CELLS) over the whole film, True inside that lung; a lung that was not found is False everywhere.
-    certainty
-        0..1: how clearly the network told the found lungs from what is around them; 0 where none was found.
+        (CELLS, CELLS) over the whole film, True inside that lung; a lung that was not found is False everywhere. They
+        are named as in a film that hangs as usual: `right`, the patient's right lung there, is on the picture's left.
     """
 
     right: NDArray[np.bool_]
     left: NDArray[np.bool_]
-    certainty: float
 
     @property
     def both(self) -> NDArray[np.bool_]:
@@ -56,11 +56,6 @@ class Lungs:
         """Whether both lungs are there, as in every frontal chest."""
         return bool(self.right.any() and self.left.any())
 
-    def cut_off(self) -> bool:
-        """Whether the film ends where a lung goes on: more than a tenth of the outer cells of a side are lung."""
-        both = self.both
-        return any(edge.mean() > 0.1 for edge in (both[0], both[-1], both[:, 0], both[:, -1]))
-
 
 class LungFinder:
     """Loads a bundle once; then about 2 ms a film on one core.
@@ -68,7 +63,7 @@ class LungFinder:
     Raises
     ------
     ModelDamaged
-        The bundle's weights are not those of its card, or do not fit the network.
+        The bundle's files are not those of its card, or not a lung finder's.
     """
 
     def __init__(self, bundle: Path = SHIPPED) -> None:
@@ -80,14 +75,12 @@ class LungFinder:
         Parameters
         ----------
         picture
-            (side, side), 0..1, as `inference.preprocessing.network_input` makes it; 224 is what it was trained on.
+            (side, side), 0..1, as `inference.preprocessing.network_input` makes it; best of PICTURE_SIDE.
         """
         seen = Image.fromarray(picture).resize((INPUT_SIDE, INPUT_SIDE), Image.Resampling.BOX)
         [logits] = self._engine.run(np.asarray(seen))
-        answer = expit(logits)
-        right, left = (_largest(lung > 0.5) for lung in answer)
-        clear = np.abs(2 * answer - 1)[np.stack([right, left])]
-        return Lungs(right, left, float(clear.mean()) if clear.size else 0.0)
+        right, left = (_largest(lung > 0.5) for lung in expit(logits))
+        return Lungs(right, left)
 
 
 def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -104,8 +97,12 @@ def _load(bundle: Path) -> OnnxEngine:
     try:
         card = json.loads((bundle / CARD_NAME).read_text(encoding="utf-8"))
         weights, graph = card["sha256"], card["graph_sha256"]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise ModelDamaged(bundle / CARD_NAME, "the lung finder's card is missing or unreadable") from error
     check_file(bundle / WEIGHTS_NAME, weights)
     check_file(bundle / GRAPH_NAME, graph)
-    return OnnxEngine(bundle / GRAPH_NAME, bundle / WEIGHTS_NAME, INPUT_SIDE)
+    engine = OnnxEngine(bundle / GRAPH_NAME, bundle / WEIGHTS_NAME, INPUT_SIDE)
+    blank = np.zeros((INPUT_SIDE, INPUT_SIDE), np.float32)
+    if [answer.shape for answer in engine.run(blank)] != [(2, CELLS, CELLS)]:
+        raise ModelDamaged(bundle / GRAPH_NAME, "the graph does not answer where two lungs are")
+    return engine

@@ -8,7 +8,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from inference.errors import ModelDamaged
+from inference.errors import ArchitectureUnusable, DataUnusable, ModelDamaged
 from inference.vision import channels, create_backbone
 
 _HEAD: Final = "classifier."
@@ -68,16 +68,16 @@ def load_network(architecture: str, labels: int, weights: Path) -> FilmNetwork:
     Raises
     ------
     ModelDamaged
-        The file does not hold the weights of this architecture.
+        There is no such architecture, or the file does not hold its weights.
     """
-    network = FilmNetwork(architecture, labels)
     try:
+        network = FilmNetwork(architecture, labels)
         tensors = {
             name: tensor.float() if tensor.is_floating_point() else tensor
             for name, tensor in load_file(weights).items()
         }
         _put(network, tensors)
-    except (OSError, RuntimeError, SafetensorError) as error:
+    except (ArchitectureUnusable, OSError, RuntimeError, SafetensorError) as error:
         raise ModelDamaged(weights, "the weights do not fit the architecture in the model card") from error
     return network.eval()
 
@@ -104,7 +104,7 @@ def start_from(network: FilmNetwork, weights: Path | dict[str, Tensor]) -> None:
 
     Raises
     ------
-    ModelDamaged
+    DataUnusable
         The file holds something else than this architecture's weights.
     """
     try:
@@ -114,7 +114,7 @@ def start_from(network: FilmNetwork, weights: Path | dict[str, Tensor]) -> None:
         network.backbone.load_state_dict({name: known[name] for name in backbone.keys() & known.keys()})
     except (OSError, RuntimeError, SafetensorError) as error:
         path = weights if isinstance(weights, Path) else Path("ImageNet")
-        raise ModelDamaged(path, "these are not initial weights of this architecture") from error
+        raise DataUnusable(path, "holds no weights of this architecture") from error
 
 
 def _put(network: FilmNetwork, tensors: dict[str, Tensor]) -> None:

@@ -15,6 +15,7 @@ from rich.progress import Progress
 from inference.evaluation.metrics import share_of, with_intervals
 from inference.evaluation.scoring import Scored, score_films
 from inference.films.data import Film, load_film
+from inference.lungs import PICTURE_SIDE
 from inference.preprocessing import network_input
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def _in_lungs(finder: "LungFinder", flagged: Scored, bar: Progress) -> dict[str,
 
 
 def _in_boxes(finder: "LungFinder", boxed: Scored, threshold: float) -> dict[str, Any]:
-    from inference.heatmap import attention_from  # noqa: PLC0415 - imports torch, through the lungs
+    from inference.heatmap import attention_from  # noqa: PLC0415 - a runtime, through the lungs
 
     flagged = boxed.scores >= threshold
     raw, shown = [], []
@@ -114,7 +115,7 @@ def _in_box(film: Film, point: Point) -> bool:
 
 
 def _lungs(finder: "LungFinder", film: Film) -> "Lungs":
-    return finder.find(network_input(load_film(film.path).pixels, 224))
+    return finder.find(network_input(load_film(film.path).pixels, PICTURE_SIDE))
 
 
 def _shares(

@@ -12,14 +12,14 @@ from typing import Any, Final
 
 from rich.table import Table
 
-from inference.card import CARD_NAME, SHIPPED, ModelCard, load_card
+from inference import lungs
+from inference.card import CARD_NAME, ModelCard, load_card
 from inference.errors import DataUnusable
 from inference.evaluation.goals import GOALS
 from inference.evaluation.sample_size import consecutive_films, films_of_a_label
 from inference.evaluation.tables import TABLES, new_table, with_interval
 
 EVALUATION_NAME: Final = "evaluation.json"
-_LUNGS: Final = SHIPPED.parent / "lungs"
 _SHARES: Final = (0.80, 0.85, 0.90, 0.95)
 _HALF_WIDTHS: Final = (0.03, 0.05, 0.10)
 _PREVALENCES: Final = (0.05, 0.10, 0.20, 0.40)
@@ -55,7 +55,7 @@ def load_measured(bundle: Path) -> Measured:
         raise DataUnusable(path, f"is missing or no JSON; {mend}") from error
     if evaluation.get("model", {}).get("sha256") != card.sha256 or "robustness" not in evaluation:
         raise DataUnusable(path, f"is no full evaluation of these weights; {mend}")
-    return Measured(card, evaluation, json.loads((_LUNGS / CARD_NAME).read_text(encoding="utf-8")))
+    return Measured(card, evaluation, json.loads((lungs.SHIPPED / CARD_NAME).read_text(encoding="utf-8")))
 
 
 def markdown(table: Table) -> str:
@@ -79,7 +79,9 @@ def _summary(measured: Measured) -> Table:
     tested = {name.removesuffix(" test") for name in groups if name.endswith(" test")}
     parts = [f"{source} test" for source in sorted(tested)]
     parts += [
-        name for name in groups if name.endswith(" validation") and name.split()[0] not in {*tested, "all"}
+        name
+        for name in groups
+        if name.endswith(" validation") and name.removesuffix(" validation") not in {*tested, "all"}
     ]
     for part in parts:
         for name in (part, f"{part}, PA", f"{part}, AP"):

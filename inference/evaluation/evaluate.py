@@ -1,7 +1,7 @@
 """Measure a classifier on films that it has not learnt from, with 95 % bootstrap intervals.
 
-These are the films with split test, and the part of the others that training sets aside for validation. The folder
-is the one that `dicom-node train --help` describes. Nothing is chosen on test films: where a threshold is chosen, it
+These are the films with split test, and the part of the others that training sets aside for validation. Folders are
+what `dicom-node train --help` describes. Nothing is chosen on test films: where a threshold is chosen, it
 is on validation films.
 """
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import Progress
 
-from inference.errors import DataUnusable, InferenceError
+from inference.errors import DataUnusable, InferenceError, require_training_packages
 from inference.evaluation import robustness, shortcuts
 from inference.evaluation.attention import attention
 from inference.evaluation.changes import effects, mirrored, sample, score_changed, with_mirrored
@@ -36,7 +36,12 @@ _MIRRORED = "mirrored"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments to its parser."""
     parser.add_argument("bundle", type=Path, help="folder of a trained model")
-    parser.add_argument("data", type=Path, help="folder with manifest.csv and the films that it names")
+    parser.add_argument(
+        "data",
+        type=Path,
+        nargs="+",
+        help="folder of films, as train --help describes it; several are measured as one",
+    )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--plots", type=Path, metavar="FOLDER", help="draw them as PNG into this folder")
     parser.add_argument(
@@ -57,37 +62,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Measure as the command line says; 0 when the figures are printed."""
     try:
+        if arguments.plots:
+            require_training_packages()
         scored, figures = measure(
             arguments.bundle, arguments.data, full=arguments.full, sensitivities=arguments.sensitivities
         )
     except InferenceError as error:
         Console(stderr=True).print(str(error), markup=False, highlight=False)
         return 1
-    if arguments.plots:
-        from inference.evaluation.figures import draw_evaluation  # noqa: PLC0415 - matplotlib is for training only
-
-        draw_evaluation(scored, figures, arguments.plots)
     if arguments.json:
         print(json.dumps(figures, indent=2))
     else:
         print_figures(figures)
+    if arguments.plots:
+        from inference.evaluation.figures import draw_evaluation  # noqa: PLC0415 - matplotlib is for training only
+
+        draw_evaluation(scored, figures, arguments.plots)
     return 0
 
 
-def evaluate(bundle: Path, data: Path) -> dict[str, Any]:
+def evaluate(bundle: Path, data: Sequence[Path]) -> dict[str, Any]:
     """Measure a bundle for its card: the figures of `measure`, without the long ones."""
     return measure(bundle, data)[1]
 
 
 def measure(
-    bundle: Path, data: Path, *, full: bool = False, sensitivities: Sequence[float] = SENSITIVITIES
+    bundle: Path, data: Sequence[Path], *, full: bool = False, sensitivities: Sequence[float] = SENSITIVITIES
 ) -> tuple[Scored, dict[str, Any]]:
     """Measure a bundle on each source's validation and test films, and on groups of them.
 
     Returns
     -------
     The films with their scores, and the figures, which are plain JSON: ``model`` (name, version and the weights'
-    SHA-256); ``data``, whose films the folder holds, those that were learnt from too (see `demographics`);
+    SHA-256); ``data``, whose films the folders hold, those that were learnt from too (see `demographics`);
     ``threshold`` and ``uncertain`` as in the card; ``groups``, for each group of films its figures (see
     `metrics.summary`); ``operating_points``; ``normals_told_apart``; with `full` also ``robustness`` and ``shortcuts``
     (see `changes.effects`), ``flips``, ``attention`` and ``subtypes``. The functions of these names explain what is in
@@ -100,9 +107,9 @@ def measure(
     ModelDamaged
         The bundle is not what its card says.
     """
-    from inference.classifier import Classifier  # noqa: PLC0415 - imports torch; see the module
+    from inference.classifier import Classifier  # noqa: PLC0415 - a runtime, half a second; --help needs none
 
-    every = read_films(data)
+    every = read_films(*data)
     films = [
         film
         for film in every
@@ -110,7 +117,7 @@ def measure(
     ]
     if not {True, False} <= {film.positive for film in films}:
         raise DataUnusable(
-            data, "holds no normal and pneumonia films that were set aside for validation or test"
+            data[0], "holds no normal and pneumonia films that were set aside for validation or test"
         )
     classifier = Classifier(bundle)
     card = classifier.card
@@ -137,7 +144,7 @@ def _long_figures(
     classifier: "Classifier", scored: Scored, films: Sequence[Film], bar: Progress
 ) -> dict[str, Any]:
     """What takes many looks at a film."""
-    from inference.lungs import LungFinder  # noqa: PLC0415 - imports torch
+    from inference.lungs import LungFinder  # noqa: PLC0415 - as above
 
     finder = LungFinder()
     some = sample(scored)

@@ -50,7 +50,7 @@ def draw_evaluation(scored: Scored, figures: dict[str, Any], folder: Path) -> No
         ("robustness", "What should change nothing"),
         ("shortcuts", "Taken away, or drawn in"),
     ):
-        if name in figures:
+        if figures.get(name):
             _draw_changes(figures[name], title, folder / f"{name}.png")
 
 

@@ -1,4 +1,4 @@
-"""Films and what the shipped classifier says of them."""
+"""Films and what a classifier says of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -15,6 +15,7 @@ from inference.evaluation.changes import Change, Pixels
 from inference.evaluation.metrics import auc_of, too_few, with_intervals
 from inference.evaluation.scoring import Scored
 from inference.films.data import Film
+from inference.lungs import PICTURE_SIDE
 from inference.preprocessing import network_input
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def lung_changes(finder: "LungFinder") -> dict[str, Change]:
     """
 
     def greyed(pixels: Pixels, *, inside: bool) -> Pixels:
-        lungs = finder.find(network_input(pixels, 224))
+        lungs = finder.find(network_input(pixels, PICTURE_SIDE))
         if not lungs.found:
             return pixels
         size = pixels.shape[1], pixels.shape[0]

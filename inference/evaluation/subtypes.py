@@ -43,7 +43,8 @@ def subtypes(classifier: "Classifier", films: Sequence[Film], bar: Progress) -> 
             "test": [film for film in mine if film.test],
         }
         truths = {
-            name: np.array([film.subtype == _BACTERIA for film in part]) for name, part in parts.items()
+            name: np.array([film.subtype == _BACTERIA for film in part], np.bool_)
+            for name, part in parts.items()
         }
         if any(too_few(truth) for truth in truths.values()):
             continue

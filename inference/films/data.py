@@ -5,8 +5,10 @@ manifest.csv (UTF-8, commas) and the pictures (JPEG, PNG) or DICOM files that it
   file         path relative to the folder
   label        normal, pneumonia, or other (other findings)
   patient      who it is; a patient's films are never on both sides of a split
-  source       optional: which hospital or set; the figures are told for each
-  split        optional: test keeps a film for the final figures, train or nothing is for training and validation
+  source       optional: which hospital or set; the figures are told for each, and the same films of each are drawn
+               in training. Films that name none are one hospital's, in whatever folder they are
+  split        optional: test keeps a film, and all films of its patient, for the final figures; train or nothing is
+               for training and validation
   findings     optional: divided by |; Pneumonia, Consolidation and Infiltration are opacities under any label
   probability  optional: 0 to 1, how likely the film shows an opacity where the label is uncertain; training aims
                at it instead of the label, figures never use it
@@ -20,8 +22,8 @@ For DICOM files, patient, view, sex and age are read from the header where the m
 
 chest_xray, the children's films of Kermany et al. 2018, as they are downloaded.
 
-Data_Entry_2017.csv and images of NIH ChestX-ray14, as they are downloaded, all or some; each film with how likely it
-shows an opacity, by its mined labels and what radiologists said of such films.
+Data_Entry_2017.csv and images of NIH ChestX-ray14, as they are downloaded, all or some; training aims between each
+film's mined labels and what radiologists said of such films.
 """
 
 import hashlib
@@ -37,13 +39,13 @@ from PIL import Image
 
 from inference.dicom_file import open_dicom, silenced
 from inference.errors import DataUnusable, ImageRejected
-from inference.films.layouts import OLDEST_YEARS, PICTURES, Cells, list_films, refuse
+from inference.films.layouts import OLDEST_YEARS, OPACITIES, PICTURES, Cells, list_films, refuse
 from inference.header import text
 from inference.radiograph import Radiograph, read_radiograph
 from inference.suitability import age_in_years
 
 VALIDATION_SHARE: Final = 0.2
-_OPACITIES: Final = frozenset({"Pneumonia", "Consolidation", "Infiltration"})
+_SITE: Final = "site"  # the source of films that name none
 _WORDS: Final = {
     "label": ("normal", "pneumonia", "other"),
     "split": ("train", "test", ""),
@@ -90,22 +92,31 @@ class Film:
     def validation(self) -> bool:
         """Whether this film chooses epoch, temperature and threshold, and is not learnt from.
 
-        Decided by the patient alone, so films that are added later move nobody from one side to the other.
+        Decided by source and patient alone, so films that are added later move nobody from one side to the other.
         """
         digest = hashlib.sha256(f"{self.source}/{self.patient}".encode()).digest()
         return not self.test and int.from_bytes(digest[:8]) < VALIDATION_SHARE * 2**64
 
 
-def read_films(folder: Path) -> tuple[Film, ...]:
-    """Read what a folder tells of its films, in any of the ways that this module's text describes.
+def read_films(*folders: Path) -> tuple[Film, ...]:
+    """Read what folders tell of their films, in any of the ways that this module's text describes.
 
     Raises
     ------
     DataUnusable
-        The folder is none of them, or lines of it make no sense. All faults are told at once, and not the values, which
-        may be a patient's.
+        A folder is none of them, or lines of it make no sense. All its faults are told at once, and not the values,
+        which may be a patient's.
     """
+    complete = [(folder, cells) for folder in folders for cells in _complete(folder)]
+    # Test films come first, so that of two equal ones the training film is the duplicate.
+    complete.sort(key=lambda film: film[1].get("split") != "test")
+    return tuple(_films(complete))
+
+
+def _complete(folder: Path) -> list[Cells]:
+    """The lines of one folder, with what their files' headers tell."""
     listing = list_films(folder)
+    tested = {_whose(line.cells) for line in listing.lines if line.cells.get("split") == "test"}
     complete, faults = [], []
     for line in listing.lines:
         path, found = folder / line.cells["file"], list(_faults(line.cells))
@@ -115,6 +126,8 @@ def read_films(folder: Path) -> tuple[Film, ...]:
                 found.append("file: there is no such file")
             elif not cells.get("patient"):
                 found.append("patient: write who it is; only a DICOM file's header can tell instead")
+            elif cells.get("split") != "test" and _whose(cells) in tested:
+                found.append("split: this patient has test films; write test here too")
         except ImageRejected:
             found.append("file: neither a picture (.png, .jpg) nor a DICOM file that can be read")
         except OSError:
@@ -124,9 +137,11 @@ def read_films(folder: Path) -> tuple[Film, ...]:
         else:
             complete.append(cells)
     refuse(listing.path, faults)
-    # Test films come first, so that of two equal ones the training film is the duplicate.
-    complete.sort(key=lambda cells: cells.get("split") != "test")
-    return tuple(_films(folder, complete))
+    return complete
+
+
+def _whose(cells: Cells) -> tuple[str, str]:
+    return cells.get("source") or _SITE, cells.get("patient", "")
 
 
 def _with_header(cells: Cells, path: Path) -> Cells:
@@ -193,21 +208,19 @@ _NUMBERS: Final[dict[str, tuple[Callable[[str], object], str]]] = {
 }
 
 
-def _films(folder: Path, lines: Sequence[Cells]) -> Iterator[Film]:
-    paths = [folder / cells["file"] for cells in lines]
+def _films(lines: Sequence[tuple[Path, Cells]]) -> Iterator[Film]:
+    paths = [folder / cells["file"] for folder, cells in lines]
     sizes = [path.stat().st_size for path in paths]
     shared = {size for size, times in Counter(sizes).items() if times > 1}
     seen: set[bytes] = set()
-    for path, size, cells in zip(paths, sizes, lines, strict=True):
+    for path, size, (_, cells) in zip(paths, sizes, lines, strict=True):
         # Only films of one size can be equal: a hundred thousand need not all be read.
         digest = hashlib.sha256(path.read_bytes()).digest() if size in shared else None
-        opacity = cells["label"] == "pneumonia" or bool(
-            _OPACITIES & set(cells.get("findings", "").split("|"))
-        )
+        opacity = cells["label"] == "pneumonia" or bool(OPACITIES & set(cells.get("findings", "").split("|")))
         yield Film(
             path=path,
             patient=cells["patient"],
-            source=cells.get("source") or "site",
+            source=cells.get("source") or _SITE,
             positive=True if opacity else False if cells["label"] == "normal" else None,
             test=cells.get("split") == "test",
             duplicate=digest in seen,
@@ -232,13 +245,21 @@ def load_film(path: Path) -> Radiograph:
     """
     try:
         if path.suffix.lower() in PICTURES:
-            with Image.open(path) as picture:
-                grey = np.asarray(picture.convert("L"), dtype=np.float32)
-            return Radiograph(grey / np.float32(255.0))
+            return Radiograph(_grey(path))
         with silenced():
             return read_radiograph(open_dicom(path))
-    except (OSError, ImageRejected) as error:
+    except OSError as error:
         raise DataUnusable(path, "is no picture that can be read") from error
+    except ImageRejected as rejection:
+        raise DataUnusable(path, f"cannot be read as a radiograph: {rejection}") from rejection
+
+
+def _grey(path: Path) -> NDArray[np.float32]:
+    """A picture's grey values, 0..1; colours are made grey."""
+    with Image.open(path) as picture:
+        if picture.mode.startswith("I"):  # 16 bits, which Pillow would clip to 8
+            return np.asarray(picture, dtype=np.float32) / np.float32(65535.0)
+        return np.asarray(picture.convert("L"), dtype=np.float32) / np.float32(255.0)
 
 
 def labels(films: Iterable[Film]) -> NDArray[np.bool_]:

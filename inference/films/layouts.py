@@ -20,6 +20,7 @@ from inference.errors import DataUnusable
 
 MANIFEST: Final = "manifest.csv"
 PICTURES: Final = frozenset({".jpg", ".jpeg", ".png"})
+OPACITIES: Final = frozenset({"Pneumonia", "Consolidation", "Infiltration"})
 OLDEST_YEARS: Final = 120  # what is older is a mistake: NIH has ages of 411
 _FAULTS_TOLD: Final = 10
 
@@ -202,23 +203,33 @@ _FITTED_AP_WITHOUT_FINDING: Final = 0.51
 _FITTED_FOLLOW_UP: Final = 0.44  # for each doubling of 1 + follow-up number: who is filmed often is ill
 
 
-def opacity_probability(findings: Collection[str], view: str, follow_up: int) -> float:
-    """How likely a radiologist sees airspace opacity on an NIH film, 0 to 1.
+def opacity_probability(findings: Collection[str], follow_up: int) -> float:
+    """How likely a radiologist sees airspace opacity on an NIH film of which the view is not known, 0 to 1.
+
+    The view tells that a patient could not stand. That is true, and nothing that a classifier should learn.
 
     Parameters
     ----------
     findings
         The film's mined labels, in the set's words; "No Finding" alone if none.
-    view
-        ``AP`` or ``PA``.
     follow_up
         How many films of the patient were taken before this one.
     """
     log_odds = _FITTED_INTERCEPT + sum(_FITTED_FINDINGS[finding] for finding in findings)
     log_odds += _FITTED_FOLLOW_UP * log2(1 + follow_up)
-    if view == "AP":
-        log_odds += _FITTED_AP_WITHOUT_FINDING if "No Finding" in findings else _FITTED_AP
+    log_odds += (_FITTED_AP_WITHOUT_FINDING if "No Finding" in findings else _FITTED_AP) / 2
     return 1 / (1 + exp(-log_odds))
+
+
+def training_aim(findings: Collection[str], follow_up: int) -> float:
+    """What a classifier is taught of an NIH film: between what was mined and what radiologists say of such films.
+
+    Half the mined label and half `opacity_probability`; that alone where the label is neither an opacity nor normal.
+    """
+    probability = opacity_probability(findings, follow_up)
+    if "No Finding" in findings:
+        return probability / 2
+    return (1 + probability) / 2 if OPACITIES & set(findings) else probability
 
 
 def _nih(folder: Path, table: Path) -> Listing:
@@ -248,7 +259,7 @@ def _nih(folder: Path, table: Path) -> Listing:
             "source": "nih",
             "split": "test" if name in tested else "train",
             "findings": row["Finding Labels"],
-            "probability": f"{opacity_probability(findings, row['View Position'], int(row['Follow-up #'])):.3f}",
+            "probability": f"{training_aim(findings, int(row['Follow-up #'])):.3f}",
             "view": row["View Position"],
             "sex": row.get("Patient Gender") or row.get("Patient Sex", ""),
             "age": age[1] if age and int(age[1]) <= OLDEST_YEARS else "",

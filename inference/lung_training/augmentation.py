@@ -13,7 +13,7 @@ from torch.nn import functional
 
 _TURN: Final = 18.0  # degrees, each way
 _SCALE: Final = (0.7, 1.45)  # of the part of the picture that is seen
-_STRETCH: Final = 0.2  # of the aspect ratio
+_STRETCH: Final = 0.2  # of each side
 _SHIFT: Final = 0.25  # of half the side
 _MIRRORED: Final = 0.5  # lungs are named by where they lie in the picture, so a mirrored film teaches too
 _ILL: Final = 0.6

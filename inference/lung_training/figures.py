@@ -19,11 +19,10 @@ from PIL import Image, ImageDraw
 
 from inference.card import CARD_NAME
 from inference.films.data import Film, load_film, read_films
-from inference.lungs import CELLS, SHIPPED, LungFinder
+from inference.lungs import CELLS, PICTURE_SIDE, SHIPPED, LungFinder
 from inference.preprocessing import network_input
 
 _OUTLINES: Final = SHIPPED / "outlines.json"
-_PICTURE_SIDE: Final = 224
 _FINENESS: Final = 8  # pixels that an outline is drawn on to a cell of the finder's answer, a side
 _DRAWS: Final = 2000
 _TIMED: Final = 100
@@ -91,7 +90,7 @@ def milliseconds(finder: LungFinder, film: Film) -> float:
 
 
 def _picture(film: Film) -> Picture:
-    return network_input(load_film(film.path).pixels, _PICTURE_SIDE)
+    return network_input(load_film(film.path).pixels, PICTURE_SIDE)
 
 
 def _drawn(outline: Sequence[tuple[float, float]]) -> NDArray[np.bool_]:

@@ -26,11 +26,10 @@ from inference.films.data import Film, load_film, read_films
 from inference.lung_training.augmentation import LungAugmentation
 from inference.lung_training.network import LungNetwork, seen
 from inference.lung_training.shapes import LungShapes, draw, lay_over, learn_shapes
-from inference.lungs import CELLS, INPUT_SIDE
+from inference.lungs import CELLS, INPUT_SIDE, PICTURE_SIDE
 from inference.preprocessing import network_input
 from inference.training.export import write_graph
 
-_PICTURE_SIDE: Final = 224
 _CLEAR: Final = 0.5  # how well the shape lies on a clear film that may teach
 _AGREED: Final = 0.85  # of the network's answer and the shape laid over it, intersection over union
 _SEED: Final = 7
@@ -82,7 +81,7 @@ def pictures_of(films: Sequence[Film]) -> Tensor:
     """Films as the network sees them, (N, 1, INPUT_SIDE, INPUT_SIDE)."""
     pictures = torch.empty(len(films), 1, INPUT_SIDE, INPUT_SIDE)
     for index, film in enumerate(track(films, "Reading films")):
-        picture = network_input(load_film(film.path).pixels, _PICTURE_SIDE)
+        picture = network_input(load_film(film.path).pixels, PICTURE_SIDE)
         pictures[index] = seen(torch.from_numpy(picture)[None, None])[0]
     return pictures
 

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from inference.films.data import Film
 from inference.training.checkpoint import Progress
 from inference.training.fitting import Plan
@@ -36,7 +38,9 @@ def account_of(
     return {
         "command": _command(plan, initial_weights, start),
         "date": datetime.now(UTC).date().isoformat(),
-        "machine": f"{os.cpu_count()} CPU cores",
+        "machine": torch.cuda.get_device_name()
+        if torch.cuda.is_available()
+        else f"{os.cpu_count()} CPU cores",
         "films": dict(sorted(counts.items())),
         "plan": asdict(plan),
         "epochs": progress.epochs,

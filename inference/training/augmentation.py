@@ -15,7 +15,7 @@ from torch.nn import functional
 
 _TURN: Final = 12.0  # degrees, each way
 _SCALE: Final = (0.75, 1.15)  # of the part of the picture that is seen
-_STRETCH: Final = 0.12  # of the aspect ratio
+_STRETCH: Final = 0.12  # of each side
 _SHIFT: Final = 0.12  # of half the side
 _BRIGHTNESS: Final = 0.15
 _CONTRAST: Final = (0.65, 1.4)

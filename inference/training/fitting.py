@@ -72,7 +72,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class FilmSet:
-    """Pictures and the lungs in them as (N, 1, side, side) bytes, and what is known of each film.
+    """Pictures as (N, 1, side, side) bytes, the lungs in them as (N, 1, CELLS, CELLS), and what is known of each film.
 
     `target` is what is learnt, 0 to 1; `truth` is the label that figures use; `groups` holds a name for each film:
     films of one group and label are drawn as often as those of another; `sources` is where each comes from.
@@ -137,14 +137,13 @@ def fit(
     averaged = copy.deepcopy(network)
     networks: dict[str, nn.Module] = {"network": network, "averaged": averaged}
     optimizer = torch.optim.AdamW(network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
-    films = hashlib.sha256(training.pictures.numpy().tobytes() + training.target.tobytes()).hexdigest()
     identity = asdict(plan) | {
         "stages": [list(asdict(stage).values()) for stage in plan.stages],
-        "films": films,
+        "begun with": _digest(network, training, validation),
     }
     progress, best = load_checkpoint(checkpoint, identity, networks, optimizer)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # twice as fast on a CPU
-    steps = plan.films_per_epoch // plan.batch
+    steps = max(1, plan.films_per_epoch // plan.batch)
     total = plan.epochs * steps
     while progress.epochs < plan.epochs and progress.epochs - progress.best_epoch < plan.patience:
         losses = []
@@ -164,6 +163,18 @@ def fit(
         report(Step(progress.epochs * steps, total, progress.best_auc, line))
     network.load_state_dict(best)
     return progress
+
+
+def _digest(network: FilmNetwork, *sets: FilmSet) -> str:
+    """What a training begins with and goes by: weights and films, as one hash."""
+    digest = hashlib.sha256()
+    for tensor in network.state_dict().values():
+        digest.update(tensor.cpu().contiguous().numpy())
+    for films in sets:
+        for array in (films.pictures.numpy(), films.lungs.numpy(), films.target, films.truth):
+            digest.update(array.data)
+        digest.update(repr((films.groups, films.sources)).encode())
+    return digest.hexdigest()
 
 
 def _freeze(network: FilmNetwork, share: float) -> list[nn.Module]:
@@ -192,7 +203,7 @@ def _epoch(
     torch.manual_seed(plan.seed + epoch)  # dropout asks the global generator
     random = torch.Generator().manual_seed(plan.seed + epoch)
     order = films.draw(plan.films_per_epoch, np.random.default_rng([plan.seed, epoch]))
-    steps = plan.films_per_epoch // plan.batch
+    steps = max(1, plan.films_per_epoch // plan.batch)
     device = next(network.parameters()).device
     target = torch.from_numpy(films.target)
     network.train()
@@ -211,7 +222,7 @@ def _epoch(
         chosen = torch.from_numpy(order[step * plan.batch : (step + 1) * plan.batch])
         pictures, lungs = augment(
             films.pictures[chosen].to(device).float() / 255.0,
-            films.lungs[chosen].to(device).float() / 255.0,
+            functional.interpolate(films.lungs[chosen].to(device).float() / 255.0, films.pictures.shape[-2:]),
             random,
         )
         predicted, maps, _ = network((pictures - plan.mean) / plan.std)

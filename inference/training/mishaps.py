@@ -49,7 +49,7 @@ def inverted(pixels: Picture, _: np.random.Generator) -> Picture:
 
 
 def turned(pixels: Picture, random: np.random.Generator) -> Picture:
-    """On its left or right side, or on its head, mirrored or not."""
+    """On its left or right side, or on its head, the last mirrored or not."""
     quarters = int(random.integers(4))
     return np.flipud(pixels) if quarters == 0 else np.rot90(pixels, quarters)
 

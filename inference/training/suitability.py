@@ -95,7 +95,7 @@ def fit_suitability(bundle: Path, data: Sequence[Path], seed: int = 1) -> ModelC
     """
     classifier = Classifier(bundle)
     random = np.random.default_rng(seed)
-    films = [film for folder in data for film in read_films(folder) if not (film.test or film.duplicate)]
+    films = [film for film in read_films(*data) if not (film.test or film.duplicate)]
     learnt_films = _some([film for film in films if not film.validation], _LEARNT, random)
     asked_films = _some([film for film in films if film.validation], _ASKED, random)
 

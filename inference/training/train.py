@@ -1,5 +1,6 @@
 """Train a classifier: from folders of films to a bundle (weights, graph, card, curves) that the node can run.
 
+Torch takes a second to import, so it is imported where it is needed: --help and a wrong argument do not wait for it.
 An interrupted training goes on where it was when it is started again with the same --out. With internet the usual
 start is
 
@@ -23,24 +24,29 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from inference.card import GRAPH_NAME, WEIGHTS_NAME, ModelCard, load_card, write_card
-from inference.errors import DataUnusable, InferenceError
+from inference.card import CARD_NAME, GRAPH_NAME, WEIGHTS_NAME, ModelCard, load_card, write_card
+from inference.errors import DataUnusable, InferenceError, require_training_packages
 from inference.evaluation.evaluate import evaluate
+from inference.evaluation.tables import new_table, with_interval
 from inference.films import data as data_room
 from inference.films.data import Film, load_film, read_films
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from inference.network import FilmNetwork
     from inference.training.checkpoint import Progress as TrainingProgress
     from inference.training.fitting import FilmSet, Plan, Step
 
 ARCHITECTURE: Final = "tf_efficientnet_lite0"
 IMAGENET: Final = "imagenet"
+INPUT_SIZE: Final = 224
 CHECKPOINT: Final = "checkpoint"
 # A bundle that is adapted knows chests already: it goes slowly, and ends half-way between what it was and what the new
 # films made of it, which keeps most of both (Wortsman et al., CVPR 2022).
 _ADAPTATION_RATE: Final = 1e-4
 _ADAPTED_SHARE: Final = 0.5
+_JUDGED: Final = ("auc", "sensitivity", "specificity")
 _THRESHOLD: Final = 0.5  # where both errors cost the same, by the calibration
 
 
@@ -55,7 +61,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments to its parser."""
     parser.epilog = data_room.__doc__
     parser.add_argument(
-        "data", type=Path, nargs="+", help="folder of films; several are learnt from together, each a source"
+        "data",
+        type=Path,
+        nargs="+",
+        help="folder of films; several are learnt from together, and measured together",
     )
     parser.add_argument(
         "--out", type=Path, required=True, metavar="BUNDLE", help="folder for the trained model"
@@ -65,13 +74,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="start",
         type=Path,
         metavar="BUNDLE",
-        help="adapt this bundle to the films; name its own films as a further folder where they are at hand, and the"
-        " figures are told before and after on both",
+        help="adapt this bundle, its architecture and its input size; name its own films as a further folder where they"
+        " are at hand: figures are told before and after on the films of each source",
     )
     parser.add_argument(
         "--architecture",
-        default=ARCHITECTURE,
-        help="a classifier of torchvision (resnet18) or timm that ends in a feature map [%(default)s]",
+        help="a convolutional classifier of torchvision (resnet18) or timm; it is cut where its maps have a sixteenth"
+        f" of the picture's side [{ARCHITECTURE}]",
     )
     parser.add_argument(
         "--initial-weights",
@@ -81,37 +90,51 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--name", default="pneumonia-cxr", help="name in the model card [%(default)s]")
     parser.add_argument("--version", default="0.1.0", help="version in the model card [%(default)s]")
-    parser.add_argument("--epochs", type=int, default=20, help="at most so many [%(default)s]")
+    parser.add_argument("--epochs", type=_count, default=20, help="at most so many [%(default)s]")
     parser.add_argument(
-        "--films-per-epoch", type=int, default=3520, help="drawn anew each epoch [%(default)s]"
+        "--films-per-epoch", type=_count, default=3520, help="drawn anew each epoch [%(default)s]"
     )
-    parser.add_argument(
-        "--input-size", type=int, default=224, help="side of the square input, pixels [%(default)s]"
-    )
+    parser.add_argument("--input-size", type=_count, help=f"side of the square input, pixels [{INPUT_SIZE}]")
     parser.add_argument("--seed", type=int, default=1, help="where all chance comes from [%(default)s]")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Train as the command line says; 0 when the bundle is written."""
     weights = arguments.initial_weights
+    console = Console(stderr=True)
+    if arguments.start and (arguments.architecture or weights or arguments.input_size):
+        console.print(
+            "--from begins with its bundle: leave out --architecture, --initial-weights, --input-size"
+        )
+        return 1
     try:
-        train(
+        require_training_packages()
+        card = train(
             arguments.data,
             arguments.out,
             start=arguments.start,
-            architecture=arguments.architecture,
+            architecture=arguments.architecture or ARCHITECTURE,
             initial_weights=IMAGENET if weights == IMAGENET else Path(weights) if weights else None,
             name=arguments.name,
             version=arguments.version,
             epochs=arguments.epochs,
             films_per_epoch=arguments.films_per_epoch,
-            input_size=arguments.input_size,
+            input_size=arguments.input_size or INPUT_SIZE,
             seed=arguments.seed,
         )
     except InferenceError as error:
-        Console(stderr=True).print(str(error), markup=False, highlight=False)
+        console.print(str(error), markup=False, highlight=False)
         return 1
+    if arguments.start:
+        _print_adaptation(card)
     return 0
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return count
 
 
 def train(
@@ -125,38 +148,34 @@ def train(
     version: str = "0.1.0",
     epochs: int = 20,
     films_per_epoch: int = 3520,
-    input_size: int = 224,
+    input_size: int = INPUT_SIZE,
     seed: int = 1,
 ) -> ModelCard:
     """Train a classifier and write its bundle to `out`; the same call again goes on where it was interrupted.
 
-    With `start`, the bundle there is adapted: its architecture and input size hold, and `initial_weights` is not asked.
+    With `start`, the bundle there is adapted: its architecture and input size hold, and the arguments of these names
+    and `initial_weights` are not asked.
 
     Raises
     ------
     DataUnusable
-        The films, their manifest or the checkpoint in `out` cannot be used.
+        The films, their manifest, the initial weights or the checkpoint in `out` cannot be used, or `out` holds a
+        finished bundle.
     ModelDamaged
-        The initial weights are not this architecture's, or the bundle to start from is not what its card says.
+        The bundle to start from is not what its card says.
     ArchitectureUnusable
         No classifier can be made of that name, or its ImageNet weights cannot be fetched.
     """
     from inference.evaluation.figures import draw_confusion, draw_curves  # noqa: PLC0415
-    from inference.training.account import account_of  # noqa: PLC0415 - torch, a second; see the module
+    from inference.training.account import account_of  # noqa: PLC0415 - see the module
     from inference.training.suitability import fit_suitability  # noqa: PLC0415
 
-    films = [
-        film
-        for folder in data
-        for film in read_films(folder)
-        if not (film.test or film.duplicate or film.target is None)
-    ]
+    if (out / CARD_NAME).exists() and not (out / CHECKPOINT).exists():
+        raise DataUnusable(out, "holds a bundle already; write to another folder")
+    films = [film for film in read_films(*data) if not (film.test or film.duplicate or film.target is None)]
     learnt = [film for film in films if not film.validation]
     asked = [film for film in films if film.validation and film.positive is not None]
-    for part, word in ((learnt, "training"), (asked, "validation")):
-        normal, ill = ({film.source for film in part if film.positive is label} for label in (False, True))
-        if not normal & ill:
-            raise DataUnusable(data[0], f"the {word} part has no source with both normal and pneumonia films")
+    _check(data[0], learnt, asked)
     if start is None:
         network, plan = _begin(architecture, initial_weights, input_size, epochs, films_per_epoch, seed)
     else:
@@ -168,14 +187,11 @@ def train(
         progress = _fit(network, plan, training, validation, out / CHECKPOINT, bar)
     if start is not None:
         _mix(network, before, _ADAPTED_SHARE)
-    account = account_of(films, plan, progress, initial_weights, start)
+    account = account_of([*learnt, *asked], plan, progress, initial_weights, start)
     card = _write_bundle(out, network, plan, validation, ModelName(name, version), account)
-    card = replace(card, figures=evaluate(out, data[0]))
+    card = replace(card, figures=evaluate(out, data))
     if start is not None:
-        told = {
-            folder.name: {"before": _figures(start, folder), "after": _figures(out, folder)}
-            for folder in data
-        }
+        told = {"before": _told(evaluate(start, data)), "after": _told(card.figures)}
         card = replace(card, training=card.training | {"adaptation": told})
     write_card(out, card)
     draw_curves(progress.history, progress.best_epoch, out / "curves.png")
@@ -183,6 +199,25 @@ def train(
     card = fit_suitability(out, data, seed)
     shutil.rmtree(out / CHECKPOINT)
     return card
+
+
+def _check(folder: Path, learnt: Sequence[Film], asked: Sequence[Film]) -> None:
+    """Refuse films from which the source would be learnt instead of the disease, or which choose no epoch."""
+    for source in sorted({film.source for film in learnt}):
+        labels = {film.positive for film in learnt if film.source == source}
+        if not labels >= {True, False}:
+            raise DataUnusable(
+                folder,
+                f"source {source} has not both normal and pneumonia films to learn from: add such, or, where they are"
+                " the same hospital's, give them the source of others",
+            )
+    normal, ill = ({film.source for film in asked if film.positive is label} for label in (False, True))
+    if not normal & ill:
+        raise DataUnusable(
+            folder,
+            "no source has both normal and pneumonia films for validation, which takes a fifth of the patients by"
+            " chance: add films",
+        )
 
 
 def _begin(
@@ -194,7 +229,7 @@ def _begin(
     seed: int,
 ) -> "tuple[FilmNetwork, Plan]":
     """A network that knows nothing of chests yet."""
-    import torch  # noqa: PLC0415 - a second; see the module
+    import torch  # noqa: PLC0415 - see the module
 
     from inference.network import FilmNetwork, start_from  # noqa: PLC0415
     from inference.training.fitting import FROM_IMAGENET, FROM_NOTHING, Plan  # noqa: PLC0415
@@ -212,14 +247,21 @@ def _begin(
 
 def _begin_from(start: Path, epochs: int, films_per_epoch: int, seed: int) -> "tuple[FilmNetwork, Plan]":
     """The network of a bundle, to be adapted."""
-    from inference.network import load_network  # noqa: PLC0415 - torch; see the module
+    from inference.network import load_network  # noqa: PLC0415 - see the module
     from inference.training.fitting import FROM_BUNDLE, Plan  # noqa: PLC0415
 
     card = load_card(start)
     network = load_network(card.architecture, len(card.labels), start / WEIGHTS_NAME)
-    rate = _ADAPTATION_RATE
     return network, Plan(
-        card.architecture, card.input_size, epochs, films_per_epoch, seed, FROM_BUNDLE, learning_rate=rate
+        architecture=card.architecture,
+        input_size=card.input_size,
+        epochs=epochs,
+        films_per_epoch=films_per_epoch,
+        seed=seed,
+        stages=FROM_BUNDLE,
+        learning_rate=_ADAPTATION_RATE,
+        mean=card.mean,
+        std=card.std,
     )
 
 
@@ -232,7 +274,7 @@ def _fit(
     bar: Progress,
 ) -> "TrainingProgress":
     """Fit where the machine is fastest, and show how far it is; the network ends on the CPU."""
-    import torch  # noqa: PLC0415 - a second; see the module
+    import torch  # noqa: PLC0415 - see the module
 
     from inference.training.fitting import fit  # noqa: PLC0415
 
@@ -250,7 +292,7 @@ def _fit(
     return progress
 
 
-def _mix(network: "FilmNetwork", before: "FilmNetwork", share: float) -> None:
+def _mix(network: "nn.Module", before: "nn.Module", share: float) -> None:
     """Move the network back towards what it was before; `share` is what remains of the new."""
     old = before.state_dict()
     for name, value in network.state_dict().items():
@@ -267,7 +309,7 @@ def _write_bundle(
     account: dict[str, Any],
 ) -> ModelCard:
     """Calibrate on the validation films, and write weights, graph and a card that has no figures yet."""
-    from inference.network import save_weights  # noqa: PLC0415 - torch; see the module
+    from inference.network import save_weights  # noqa: PLC0415 - see the module
     from inference.training.calibration import balanced_weights, calibrate, uncertain_band  # noqa: PLC0415
     from inference.training.export import write_graph  # noqa: PLC0415
     from inference.training.fitting import logits  # noqa: PLC0415
@@ -299,17 +341,23 @@ def _write_bundle(
     return card
 
 
-def _figures(bundle: Path, data: Path) -> dict[str, Any]:
+def _told(figures: dict[str, Any]) -> dict[str, Any]:
     """What an adaptation is judged by: AUC, sensitivity and specificity of each source's films and of their groups."""
-    groups = evaluate(bundle, data)["groups"]
     return {
-        name: {
-            figure: group[figure]
-            for figure in ("films", "auc", "sensitivity", "specificity")
-            if figure in group
-        }
-        for name, group in groups.items()
+        name: {figure: group[figure] for figure in ("films", *_JUDGED) if figure in group}
+        for name, group in figures["groups"].items()
     }
+
+
+def _print_adaptation(card: ModelCard) -> None:
+    told = card.training["adaptation"]
+    table = new_table("Before and after", "films of", "films", "", *_JUDGED)
+    for name, after in told["after"].items():
+        if "auc" in after:
+            for word, group in (("before", told["before"][name]), ("after", after)):
+                cells = (with_interval(group[figure]) for figure in _JUDGED)
+                table.add_row(*((name, str(group["films"])) if word == "before" else ("", "")), word, *cells)
+    Console().print(table)
 
 
 def _bar() -> Progress:
@@ -327,7 +375,7 @@ def _film_set(films: Sequence[Film], side: int, bar: Progress, description: str)
     """Read films once, as bytes: 50 KB each instead of a decoder's work in every epoch."""
     import torch  # noqa: PLC0415
 
-    from inference.lungs import CELLS, INPUT_SIDE, LungFinder  # noqa: PLC0415
+    from inference.lungs import CELLS, PICTURE_SIDE, LungFinder  # noqa: PLC0415
     from inference.preprocessing import network_input  # noqa: PLC0415
     from inference.training.fitting import FilmSet  # noqa: PLC0415
 
@@ -338,7 +386,7 @@ def _film_set(films: Sequence[Film], side: int, bar: Progress, description: str)
     for index, film in enumerate(films):
         pixels = load_film(film.path).pixels
         pictures[index, 0] = np.rint(network_input(pixels, side) * 255.0)
-        lungs[index, 0] = finder.find(network_input(pixels, 2 * INPUT_SIDE)).both * np.uint8(255)
+        lungs[index, 0] = finder.find(network_input(pixels, PICTURE_SIDE)).both * np.uint8(255)
         bar.advance(task)
     targets = [film.target or 0.0 for film in films]
     truth = [
@@ -347,7 +395,7 @@ def _film_set(films: Sequence[Film], side: int, bar: Progress, description: str)
     ]
     return FilmSet(
         torch.from_numpy(pictures),
-        torch.nn.functional.interpolate(torch.from_numpy(lungs), (side, side)),
+        torch.from_numpy(lungs),
         np.array(targets, np.float32),
         np.array(truth),
         tuple(film.view for film in films),

@@ -35,7 +35,7 @@ def test_both_engines_give_the_same_answers() -> None:
     card, weights = load_card(SHIPPED), SHIPPED / WEIGHTS_NAME
     found = OnnxEngine(SHIPPED / GRAPH_NAME, weights, SIDE).run(drawn_film())
     wanted = TorchEngine(card.architecture, len(card.labels), weights, "cpu").run(drawn_film())
-    assert [answer.shape for answer in found] == [(1,), (1, 7, 7), (1280,)]
+    assert [answer.shape for answer in found] == [(1,), (1, 14, 14), (672,)]
     for ours, theirs in zip(found, wanted, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
 

@@ -12,12 +12,12 @@ from PIL import Image
 
 from inference.card import GRAPH_NAME, SUITABILITY_NAME, WEIGHTS_NAME, load_card
 from inference.classifier import Classifier
-from inference.errors import ArchitectureUnusable, DataUnusable, ModelDamaged
+from inference.errors import ArchitectureUnusable, DataUnusable
 from inference.evaluation import evaluate as evaluate_command
 from inference.evaluation.evaluate import evaluate
 from inference.radiograph import Radiograph
 from inference.training import train as train_command
-from inference.training.train import train
+from inference.training.train import _mix, train
 
 COLUMNS = ["file", "label", "patient", "source", "split", "findings", "view", "sex"]
 
@@ -25,7 +25,7 @@ COLUMNS = ["file", "label", "patient", "source", "split", "findings", "view", "s
 def make_films(folder: Path, patients: int = 36, source: str = "site") -> Path:
     """Two small films a patient: white for pneumonia, dark for normal, with noise; every sixth patient is for test."""
     folder.mkdir()
-    random = np.random.default_rng(3)
+    random = np.random.default_rng(len(source))
     rows = []
     for patient in range(patients):
         ill = patient % 2 == 0
@@ -104,7 +104,7 @@ def evaluation(bundle: Path) -> dict[str, Any]:
 
 
 def test_the_figures_in_the_card_are_those_of_evaluate(films: Path, bundle: Path) -> None:
-    assert evaluate(bundle, films) == evaluation(bundle)
+    assert evaluate(bundle, [films]) == evaluation(bundle)
 
 
 @pytest.fixture
@@ -148,9 +148,23 @@ def test_initial_weights_are_where_training_begins(few: Path, bundle: Path, tmp_
     assert not np.array_equal(before["blocks.5.0.conv_pw.weight"], after["blocks.5.0.conv_pw.weight"])
 
 
+def test_a_checkpoint_of_other_initial_weights_is_not_mixed_in(
+    few: Path, bundle: Path, interrupted: Path
+) -> None:
+    with pytest.raises(DataUnusable, match="another training"):
+        quick(few, interrupted, initial_weights=bundle / WEIGHTS_NAME)
+
+
+def test_a_finished_bundle_is_not_written_over(few: Path, bundle: Path) -> None:
+    before = (bundle / "card.json").read_bytes()
+    with pytest.raises(DataUnusable, match="holds a bundle already"):
+        quick(few, bundle)
+    assert (bundle / "card.json").read_bytes() == before
+
+
 def test_initial_weights_of_something_else_are_refused(few: Path, tmp_path: Path) -> None:
     (tmp_path / "weights.safetensors").write_bytes(b"not weights")
-    with pytest.raises(ModelDamaged):
+    with pytest.raises(DataUnusable, match=r"weights\.safetensors: holds no weights"):
         quick(few, tmp_path / "out", initial_weights=tmp_path / "weights.safetensors")
 
 
@@ -196,22 +210,47 @@ def adapted(bundle: Path, films: Path, tmp_path_factory: pytest.TempPathFactory)
     return out
 
 
-def test_an_adapted_bundle_tells_its_figures_before_and_after_on_both_sets(adapted: Path) -> None:
+def test_an_adapted_bundle_tells_its_figures_before_and_after_on_both_sets(
+    adapted: Path, bundle: Path
+) -> None:
     told = load_card(adapted).training["adaptation"]
-    for folder, source in (("own", "other"), ("films", "site")):
-        for when in ("before", "after"):
-            assert 0 <= told[folder][when][f"{source} test"]["auc"]["value"] <= 1
+    for when in ("before", "after"):
+        for source in ("other", "site"):
+            assert 0 <= told[when][f"{source} test"]["auc"]["value"] <= 1
+    assert told["before"]["site test"] == {
+        name: load_card(bundle).figures["groups"]["site test"][name] for name in told["before"]["site test"]
+    }
+    assert told["after"] != told["before"]
 
 
-def test_an_adapted_bundle_ends_half_way_from_what_it_was(adapted: Path, bundle: Path) -> None:
+def test_an_adapted_bundle_is_the_same_network_with_other_weights(adapted: Path, bundle: Path) -> None:
     from safetensors.numpy import load_file
 
     before, after = load_file(bundle / WEIGHTS_NAME), load_file(adapted / WEIGHTS_NAME)
     assert before.keys() == after.keys()
     np.testing.assert_array_equal(before["conv_stem.weight"], after["conv_stem.weight"])
-    moved = np.abs(after["blocks.5.0.conv_pw.weight"].astype(float) - before["blocks.5.0.conv_pw.weight"])
-    assert 0 < moved.max() < 0.01
+    assert not np.array_equal(before["blocks.5.0.conv_pw.weight"], after["blocks.5.0.conv_pw.weight"])
     assert load_card(adapted).input_size == load_card(bundle).input_size
+
+
+def test_adapting_keeps_half_of_what_was_and_half_of_what_was_learnt() -> None:
+    import torch
+    from torch import nn
+
+    before, learnt = nn.BatchNorm1d(1), nn.BatchNorm1d(1)
+    before.load_state_dict(before.state_dict() | {"weight": torch.tensor([2.0])})
+    learnt.load_state_dict(learnt.state_dict() | {"weight": torch.tensor([4.0])})
+    _mix(learnt, before, 0.5)
+    assert learnt.state_dict()["weight"] == 3.0
+
+
+def test_what_was_begun_with_is_not_asked_for_twice(
+    bundle: Path, few: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (str(few), "--out", str(tmp_path / "out"), "--from", str(bundle), "--input-size", "64")
+    assert command(train_command, *words) == 1
+    assert "leave out" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 # --- films that cannot be trained on ----------------------------------------------------------------------------------
@@ -220,14 +259,20 @@ def test_an_adapted_bundle_ends_half_way_from_what_it_was(adapted: Path, bundle:
 def test_films_without_healthy_patients_cannot_be_trained_on(tmp_path: Path) -> None:
     folder = make_films(tmp_path / "films")
     write_manifest(folder, [row for row in rows_of(folder) if row["label"] == "pneumonia"])
-    with pytest.raises(DataUnusable, match="normal"):
+    with pytest.raises(DataUnusable, match="has not both normal and pneumonia"):
         quick(folder, tmp_path / "out")
 
 
-def test_sources_that_are_all_ill_or_all_healthy_cannot_be_trained_on(tmp_path: Path) -> None:
+def test_a_source_that_is_all_ill_or_all_healthy_cannot_be_trained_on(tmp_path: Path) -> None:
+    """It would be learnt instead of the disease."""
     folder = make_films(tmp_path / "films")
-    write_manifest(folder, [row | {"source": row["label"]} for row in rows_of(folder)])
-    with pytest.raises(DataUnusable, match="no source with both"):
+    feedback = {"source": "feedback"}
+    rows = [
+        row | (feedback if row["label"] == "normal" and i % 5 == 0 else {})
+        for i, row in enumerate(rows_of(folder))
+    ]
+    write_manifest(folder, rows)
+    with pytest.raises(DataUnusable, match="source feedback has not both normal and pneumonia films"):
         quick(folder, tmp_path / "out")
 
 

@@ -137,6 +137,12 @@ def test_layers_are_set_free_from_the_last_to_the_first_and_the_first_never() ->
     assert "backbone.network.blocks.2.0.conv_pw.weight" in free[2]
 
 
+@pytest.mark.parametrize("architecture", ["tf_efficientnet_lite0", "resnet18", "densenet121"])
+def test_a_cell_of_the_map_is_a_sixteenth_of_the_film(architecture: str) -> None:
+    _, maps, _ = FilmNetwork(architecture).eval()(torch.zeros(1, 1, 224, 224))
+    assert maps.shape == (1, 1, 14, 14)
+
+
 def test_a_network_that_begins_with_nothing_learns_in_all_its_layers() -> None:
     network = FilmNetwork("resnet18")
     plan = Plan("resnet18", 32, 10, films_per_epoch=64, seed=1, stages=FROM_NOTHING)
