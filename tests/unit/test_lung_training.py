@@ -5,6 +5,7 @@ import io
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,11 +17,12 @@ from dicom_node.demo.phantom import BLACK_TO_WHITE, chest_phantom
 from inference.card import CARD_NAME
 from inference.errors import DataUnusable
 from inference.films.data import read_films
+from inference.lung_training import figures
 from inference.lung_training import train as lungs
 from inference.lung_training.augmentation import LungAugmentation
 from inference.lung_training.network import LungNetwork, seen
 from inference.lung_training.shapes import LungShapes, draw, lay_over, learn_shapes
-from inference.lungs import INPUT_SIDE, LungFinder
+from inference.lungs import CELLS, INPUT_SIDE, LungFinder, Lungs
 from inference.preprocessing import network_input
 
 
@@ -190,3 +192,37 @@ def test_the_network_learns_where_lungs_are() -> None:
         answer = torch.sigmoid(network(picture))[0].amax(0)
     wanted = torch.nn.functional.max_pool2d(masks.float() / 255, 2)[0].amax(0) > 0
     assert answer[wanted].mean() > answer[~wanted].mean() + 0.3
+
+
+# --- what it is measured by ------------------------------------------------------------------------------------------
+
+
+class Answering:
+    """Stands in for the finder: the same lungs for every film."""
+
+    def __init__(self, right: NDArray[np.bool_], left: NDArray[np.bool_]) -> None:
+        self.lungs = Lungs(right, left)
+
+    def find(self, _picture: NDArray[np.float32]) -> Lungs:
+        return self.lungs
+
+
+@pytest.mark.parametrize(("swapped", "value"), [(False, 1.0), (True, 0.0)], ids=["as drawn", "sides swapped"])
+def test_dice_is_of_each_lung_on_its_own_side(
+    swapped: bool, value: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def square(left: int, right: int) -> list[list[int]]:
+        return [[left, 25], [right, 25], [right, 75], [left, 75]]
+
+    outlines = {"films": {"film": {"right": square(0, 50), "left": square(50, 100)}}}
+    (tmp_path / "outlines.json").write_text(json.dumps(outlines))
+    monkeypatch.setattr(figures, "_OUTLINES", tmp_path / "outlines.json")
+    Image.new("L", (64, 64)).save(tmp_path / "the film.png")
+    with (tmp_path / "manifest.csv").open("w") as file:
+        file.write("file,label,patient\nthe film.png,normal,p\n")
+    right, left = np.zeros((2, CELLS, CELLS), bool)
+    right[CELLS // 4 : CELLS * 3 // 4, : CELLS // 2] = left[CELLS // 4 : CELLS * 3 // 4, CELLS // 2 :] = True
+    finder: Any = Answering(left, right) if swapped else Answering(right, left)
+    told: Any = figures.dice(finder, read_films(tmp_path))
+    assert told["site"]["films"] == 1
+    assert told["site"]["value"] == pytest.approx(value, abs=0.03)
