@@ -11,16 +11,19 @@ import re
 import resource
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import cast
 
 from config.settings import Settings
 from dicom_node import logs
-from dicom_node.errors import AnalysisDied, AnalysisFailed
+from dicom_node.errors import AnalysisDied, AnalysisFailed, ModelRefused
+from inference.card import SHIPPED, ModelCard
+from inference.errors import ModelDamaged
 
-START_SECONDS = 120.0  # loading torch and the model: about two seconds; a cold disk and a busy machine: more
+START_SECONDS = 120.0  # libraries and model: about a second; a cold disk and a busy machine: more
 MEMORY_BYTES = 4 * 1024**3
 """What a data set that inflates to gigabytes may take before it gets a MemoryError, and the machine none."""
 
@@ -31,36 +34,64 @@ class _Failure:
     where: tuple[str, ...]
 
 
-class AnalysisProcess:
-    """One child process that answers `ask`; started by `ensure_started`, or by the first question."""
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    sentence: str
 
-    def __init__(self, settings: Settings) -> None:
+
+class AnalysisProcess:
+    """One child process that answers `ask`; started by `ensure_started`, or by the first question.
+
+    Parameters
+    ----------
+    card
+        Of the model that shall answer: whatever else the child finds in the bundle's folder is refused.
+    niceness
+        How far it stands back behind the other processes of the machine (nice(2)).
+    """
+
+    def __init__(self, settings: Settings, card: ModelCard, niceness: int) -> None:
         self._settings = settings
+        self._card = card
+        self._niceness = niceness
         self._context = multiprocessing.get_context("spawn")  # a fork would copy the parent's threads' locks
         self._process: BaseProcess | None = None
         self._pipe: Connection | None = None
         self._answered = 0
 
     def ensure_started(self) -> None:
-        """Start the process if it is not there, and wait until its model is loaded: before an image needs it.
+        """Start the process if it is not there or has answered often enough, and wait until its model is loaded:
+        before an image needs it.
 
         Raises
         ------
-        AnalysisDied, AnalysisFailed
+        AnalysisDied
             It did not come up.
+        ModelRefused
+            The model is damaged, or was changed since its card was read.
         """
-        if self._process is not None and self._process.is_alive():
+        fresh = self._answered < self._settings.model.images_per_process
+        if fresh and self._process is not None and self._process.is_alive():
             return
         self.stop()
         ours, theirs = self._context.Pipe()
         self._process = self._context.Process(
-            target=_serve, args=(theirs, self._settings), name="analysis", daemon=True
+            target=_serve, args=(theirs, self._settings, self._niceness), name="analysis", daemon=True
         )
         self._process.start()
         theirs.close()
         self._pipe = ours
         self._answered = 0
-        self._receive(START_SECONDS)
+        loaded = self._receive(START_SECONDS)
+        if isinstance(loaded, _Refusal):
+            self.stop()
+            raise ModelRefused(loaded.sentence)
+        if _identity(cast(ModelCard, loaded)) != _identity(self._card):
+            self.stop()
+            raise ModelRefused(
+                f"{self._settings.model.bundle or SHIPPED}: not the model that was there when the node was started; "
+                "put that one back, or start the node again with this one"
+            )
 
     def ask(self, name: str, argument: object, deadline_seconds: float) -> object:
         """Let the child call the Analyst's method `name` with `argument`, and return its answer.
@@ -71,9 +102,9 @@ class AnalysisProcess:
             The child died or did not answer in time; it is gone, and the next question starts another one.
         AnalysisFailed
             The method raised; the child lives.
+        ModelRefused
+            A child had to be started, and found another model.
         """
-        if self._answered >= self._settings.model.images_per_process:
-            self.stop()
         self.ensure_started()
         try:
             self._connection.send((name, argument))
@@ -113,17 +144,26 @@ class AnalysisProcess:
         return answer
 
 
-def _serve(pipe: Connection, settings: Settings) -> None:
+def _identity(card: ModelCard) -> ModelCard:
+    """Return what of a card decides on answers; what it tells people may be written anew at any time."""
+    return replace(card, training={}, figures={})
+
+
+def _serve(pipe: Connection, settings: Settings, niceness: int) -> None:
     """Run in the child: answer questions until the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl-C reaches the whole group; the parent decides
-    os.nice(5)  # receiving goes first
+    os.nice(niceness)
     logs.configure(settings.logging)
-    from dicom_node.analysis import Analyst  # noqa: PLC0415 - imports torch, which only the child shall pay for
+    from dicom_node.analysis import Analyst  # noqa: PLC0415 - what runs a network: only the child shall pay for it
 
-    analyst = Analyst(settings)
+    try:
+        analyst = Analyst(settings)
+    except ModelDamaged as error:
+        pipe.send(_Refusal(str(error)))
+        return
     _limit_memory()
     try:
-        pipe.send("ready")
+        pipe.send(analyst.card)
         while True:
             name, argument = pipe.recv()
             pipe.send(_answer(getattr(analyst, name), argument))

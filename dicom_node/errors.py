@@ -8,6 +8,7 @@ NodeError
 │   ├── AssociationRefused   retry: the destination answers and refuses; an administrator may mend it
 │   ├── TransferFailed       retry: the outcome is unknown, or the destination cannot take it now
 │   └── ResultRefused        reject: the destination refuses this object for good
+├── ModelRefused             stop: the model in the folder is damaged, or another than at the start; films wait
 ├── AnalysisDied             retry: the analysing process died or was killed at its deadline
 └── AnalysisFailed           retry: the analysing process met an error that nobody foresaw
 """
@@ -66,6 +67,10 @@ class TransferFailed(DeliveryFault):
 
 class ResultRefused(DeliveryFault):
     """The peer will answer the same the next time: a person has to look."""
+
+
+class ModelRefused(NodeError):
+    """The analysing process must not answer with the model that it found; the text names fault and mend."""
 
 
 class AnalysisDied(NodeError):

@@ -11,9 +11,11 @@ from config.settings import Settings
 from dicom_node.loop import Loop
 from dicom_node.receiver import Receiver
 from dicom_node.sender import Sender
+from dicom_node.shadow import Shadow
 from dicom_node.sweeps import Sweeps
 from dicom_node.worker import Worker
 from inference.card import SHIPPED, load_card
+from inference.errors import ModelDamaged
 from storage import audit, queue, views
 from storage.folder import DataFolder
 from storage.schema import deliveries, jobs
@@ -41,9 +43,11 @@ class Node:
         self._owner = f"{socket.gethostname()}:{os.getpid()}"
         self._receiver: Receiver | None = None
         self._worker: Worker | None = None
+        self._shadow: Shadow | None = None
         self._senders: list[Sender] = []
         self._sweeps = Sweeps(settings, self._folder)
         self._analysing: Loop | None = None
+        self._shadowing: Loop | None = None
         self._delivering: list[Loop] = []
         self.address: tuple[str, int] | None = None
 
@@ -57,17 +61,13 @@ class Node:
         """
         for role in sorted(self._roles):
             self._folder.lock_role(role)
-        model = self._settings.model
-        analyses = Role.ANALYSE in self._roles
-        card = load_card(model.bundle or SHIPPED) if analyses else None
-        candidate = load_card(model.shadow) if analyses and model.shadow else None
+        card = load_card(self._settings.model.bundle or SHIPPED) if Role.ANALYSE in self._roles else None
         self._folder.database.migrate()
         self._take_back()
         if card is not None:
-            self._worker = Worker(
-                self._settings, self._folder, card, candidate, self._owner, self._wake_senders
-            )
+            self._worker = Worker(self._settings, self._folder, card, self._owner, self._wake_senders)
             self._analysing = Loop("analyse", self._worker.step)
+            self._prepare_shadow()
         if Role.DELIVER in self._roles:
             for destination in self._settings.destinations:
                 sender = Sender(self._settings, destination, self._folder, self._owner)
@@ -92,10 +92,25 @@ class Node:
             sender.close()
         if self._worker is not None:
             self._worker.close()
+        if self._shadow is not None:
+            self._shadow.close()
         with self._folder.database.write() as connection:
             audit.append(connection, time.time(), "node_stopped", roles=sorted(self._roles))
         self._folder.close()
         _log.info("node_stopped", role=sorted(self._roles))
+
+    def _prepare_shadow(self) -> None:
+        """Set up the candidate, if there is one; the node does its work without one that is missing or damaged."""
+        bundle = self._settings.model.shadow
+        if bundle is None:
+            return
+        try:
+            candidate = load_card(bundle)
+        except ModelDamaged as error:
+            _log.error("shadow_refused", reason=str(error))
+            return
+        self._shadow = Shadow(self._settings, self._folder, candidate)
+        self._shadowing = Loop("shadow", self._shadow.step)
 
     def _take_back(self) -> None:
         """Queue what this role's killed predecessor was doing: the role's lock says that it is gone."""
@@ -116,7 +131,7 @@ class Node:
             _log.error("destination_not_configured", destination=destination, count=waiting[destination])
 
     def _loops(self) -> list[Loop]:
-        return [loop for loop in (self._analysing, *self._delivering) if loop is not None]
+        return [loop for loop in (self._analysing, self._shadowing, *self._delivering) if loop is not None]
 
     def _wake_worker(self) -> None:
         if self._analysing is not None:

@@ -9,10 +9,9 @@ import structlog
 
 from config.settings import Settings
 from dicom_node.child import START_SECONDS, AnalysisProcess
-from dicom_node.errors import AnalysisDied, AnalysisFailed
+from dicom_node.errors import AnalysisDied, AnalysisFailed, ModelRefused
 from dicom_node.results.study import Predecessor
 from dicom_node.retry import GiveUp, Policy, decide
-from dicom_node.shadow import Shadow
 from dicom_node.tasks import AnalysedFilm, ResultObject, StudyTask
 from inference.card import ModelCard
 from inference.prediction import Attention, NotAnalysable, Outcome, Prediction, Reason, Region, Side
@@ -30,6 +29,10 @@ BLOCKED_SECONDS = 0.5
 """A report that is due may wait for an image that another process analyses: how soon to look again."""
 STORAGE_SECONDS = 10.0
 """How long the disk is given before a job is tried again that it had no room for."""
+REFUSED_SECONDS = 30.0
+"""Films wait for a person to mend the model: how soon to look whether that was done."""
+NICENESS = 5
+"""Receiving goes first."""
 STRUCTURED_REPORT = "structured_report"
 
 _log = structlog.get_logger()
@@ -40,8 +43,8 @@ class Worker:
 
     Parameters
     ----------
-    candidate
-        The card of the model in shadow, where there is one.
+    card
+        Of the model in service.
     reported
         Called when there is something to send.
     """
@@ -51,7 +54,6 @@ class Worker:
         settings: Settings,
         folder: DataFolder,
         card: ModelCard,
-        candidate: ModelCard | None,
         owner: str,
         reported: Callable[[], None],
         clock: Callable[[], float] = time.time,
@@ -62,9 +64,7 @@ class Worker:
         self._owner = owner
         self._reported = reported
         self._clock = clock
-        self._process = AnalysisProcess(settings)
-        deadline = settings.model.deadline_seconds
-        self._shadow = Shadow(candidate, self._process, folder, deadline) if candidate else None
+        self._process = AnalysisProcess(settings, card, NICENESS)
         # a lease outlives the deadline, the start of a fresh child and a busy database, so that only a dead
         # worker loses it
         self._lease_seconds = settings.model.deadline_seconds + START_SECONDS + 2 * BUSY_SECONDS
@@ -83,7 +83,11 @@ class Worker:
 
         A study that only waits for its report goes before the next image: it is an answer that is nearly ready.
         """
-        self._process.ensure_started()
+        try:
+            self._process.ensure_started()
+        except ModelRefused as error:
+            _log.error("model_refused", reason=str(error))
+            return REFUSED_SECONDS
         now = self._clock()
         with self._folder.database.read() as connection:
             due = queue.next_due(connection, jobs)
@@ -140,8 +144,6 @@ class Worker:
                 answer=outcome.answer,
                 milliseconds=_since(started),
             )
-            if self._shadow is not None:
-                self._shadow.look(job, path, now)
 
     def _report(self, job: Job, started: float) -> None:
         revision = cast(int, job.revision)

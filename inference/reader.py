@@ -4,10 +4,11 @@ from pathlib import Path
 
 from pydicom import Dataset
 
-from inference.card import SUITABILITY_NAME
+from inference.card import SUITABILITY_NAME, ModelCard
 from inference.classifier import Classifier
 from inference.dicom_file import open_dicom, silenced
 from inference.errors import ImageRejected
+from inference.header import text
 from inference.heatmap import attention_from, regions_from, side_of
 from inference.lungs import LungFinder
 from inference.prediction import Answer, Band, NotAnalysable, Outcome, Prediction, answer_of
@@ -37,13 +38,18 @@ class ChestReader:
     def __init__(self, bundle: Path, minimum_age_years: float, uncertain: Band | None) -> None:
         self._classifier = Classifier(bundle)
         self._suitability = (
-            LearnedSuitability.load(bundle / SUITABILITY_NAME)
+            LearnedSuitability.load(bundle / SUITABILITY_NAME, self._classifier.channels)
             if self._classifier.card.suitability_sha256 is not None
             else None
         )
         self._lungs = LungFinder()
         self._minimum_age_years = minimum_age_years
         self._uncertain = self._classifier.card.uncertain if uncertain is None else uncertain
+
+    @property
+    def card(self) -> ModelCard:
+        """The card of the model that reads."""
+        return self._classifier.card
 
     def read(self, path: Path) -> Outcome:
         """Analyse one DICOM file.
@@ -69,4 +75,5 @@ class ChestReader:
         if answer_of(found.score, self._uncertain) is Answer.UNLIKELY:
             return Prediction(found.score, self._uncertain, attention, regions=(), side=None)
         regions = regions_from(attention, *radiograph.pixels.shape)
-        return Prediction(found.score, self._uncertain, attention, regions, side_of(attention, lungs))
+        side = side_of(attention, lungs, rows_run_to=text(dataset, "PatientOrientation"))
+        return Prediction(found.score, self._uncertain, attention, regions, side)

@@ -12,6 +12,7 @@ from storage import queue
 from storage.records import (
     OWN_RESULT,
     AnalysedInstance,
+    AnsweredInstance,
     Job,
     JobKind,
     Receipt,
@@ -30,6 +31,9 @@ from storage.schema import (
     shadow_answers,
 )
 from storage.states import State
+
+MOST_IN_SHADOW = 1000
+"""A candidate looks back over so many of the latest answered images."""
 
 
 def receive(connection: Connection, received: ReceivedInstance, quiet_seconds: float, now: float) -> Receipt:
@@ -113,10 +117,32 @@ def predicted(connection: Connection, job: Job, owner: str, prediction: StoredPr
     )
 
 
-def shadowed(connection: Connection, job: Job, answer: ShadowAnswer, now: float) -> None:
+def next_in_shadow(connection: Connection) -> AnsweredInstance | None:
+    """Return the latest answered instance that no candidate has looked at, or None.
+
+    Of the MOST_IN_SHADOW latest, so that asking stays cheap however many there are, and while their bytes are kept.
+    """
+    latest = (
+        select(predictions.c.id, predictions.c.instance_id)
+        .order_by(predictions.c.id.desc())
+        .limit(MOST_IN_SHADOW)
+        .subquery()
+    )
+    row = connection.execute(
+        select(*(instances.c[field.name] for field in fields(AnsweredInstance)))
+        .join(latest, latest.c.instance_id == instances.c.id)
+        .outerjoin(shadow_answers, shadow_answers.c.instance_id == instances.c.id)
+        .where(shadow_answers.c.id.is_(None), instances.c.object_removed_at.is_(None))
+        .order_by(latest.c.id.desc())
+        .limit(1)
+    ).one_or_none()
+    return None if row is None else AnsweredInstance(*row)
+
+
+def shadowed(connection: Connection, instance_id: int, answer: ShadowAnswer, now: float) -> None:
     """Keep what a candidate said of an instance that has its prediction; nothing is reported of it."""
     connection.execute(
-        insert(shadow_answers).values({**asdict(answer), "instance_id": job.instance_id, "created_at": now})
+        insert(shadow_answers).values({**asdict(answer), "instance_id": instance_id, "created_at": now})
     )
 
 

@@ -8,7 +8,7 @@ are one transaction.
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Table, and_, exists, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, Table, and_, exists, or_, select, update
 from sqlalchemy.sql import func
 
 from storage.errors import LeaseLost
@@ -134,6 +134,14 @@ def next_due(connection: Connection, table: Table, *conditions: ColumnElement[bo
         select(func.min(table.c.not_before)).where(table.c.state == State.QUEUED, *conditions)
     ).scalar_one()
     return earliest
+
+
+def is_busy(connection: Connection, table: Table, now: float) -> bool:
+    """Return whether a row is being done, or waits and may be claimed."""
+    due = and_(table.c.state == State.QUEUED, table.c.not_before <= now)
+    return bool(
+        connection.execute(select(exists().where(or_(table.c.state == State.RUNNING, due)))).scalar_one()
+    )
 
 
 def _claim(

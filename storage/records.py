@@ -89,6 +89,15 @@ class ShadowAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class AnsweredInstance:
+    """An instance that the model in service has answered, with its row's id."""
+
+    id: int
+    sop_instance_uid: str
+    object_key: str
+
+
+@dataclass(frozen=True, slots=True)
 class AnalysedInstance:
     """An instance of a study and how its analysis ended: a prediction, or the state and reason of its job."""
 

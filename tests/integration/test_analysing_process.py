@@ -1,7 +1,9 @@
 """The analysing process and the worker that asks it: what hangs, dies or raises there harms nothing else."""
 
+import json
 import multiprocessing
 import os
+import shutil
 import threading
 import zlib
 from collections.abc import Callable, Iterator
@@ -11,13 +13,14 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 from sqlalchemy import select
+from structlog.testing import capture_logs
 
 from config.settings import ModelSettings, RetrySettings, Settings
 from dicom_node.child import MEMORY_BYTES, AnalysisProcess
 from dicom_node.errors import AnalysisDied, AnalysisFailed
 from dicom_node.tasks import AnalysedFilm, StudyTask
 from dicom_node.worker import Worker
-from inference.card import SHIPPED, load_card
+from inference.card import CARD_NAME, SHIPPED, load_card
 from inference.prediction import NotAnalysable, Prediction
 from storage import views
 from storage.folder import DataFolder
@@ -32,7 +35,7 @@ def started() -> Iterator[Callable[..., AnalysisProcess]]:
     made: list[AnalysisProcess] = []
 
     def start(**model: object) -> AnalysisProcess:
-        made.append(AnalysisProcess(Settings(model=ModelSettings(**model))))  # type: ignore[arg-type]
+        made.append(AnalysisProcess(Settings(model=ModelSettings(**model)), load_card(SHIPPED), 0))  # type: ignore[arg-type]
         made[-1].ensure_started()
         return made[-1]
 
@@ -141,7 +144,7 @@ def worker(folder: DataFolder) -> Iterator[Callable[..., Worker]]:
 
     def make(clock: Callable[[], float], **model: float) -> Worker:
         settings = Settings(model=ModelSettings(**model), retry=RetrySettings(analyse_attempts=2))  # type: ignore[arg-type]
-        made.append(Worker(settings, folder, load_card(SHIPPED), None, OWNER, lambda: None, clock))
+        made.append(Worker(settings, folder, load_card(SHIPPED), OWNER, lambda: None, clock))
         return made[-1]
 
     yield make
@@ -196,6 +199,32 @@ def test_a_report_is_made_again_with_the_same_bytes_after_a_crash(
     one.step()
     assert len(made) == 2
     assert {path.name for path in objects(folder)} - before == made
+
+
+def test_films_wait_while_the_model_in_the_folder_is_another_than_at_the_start(
+    folder: DataFolder, tmp_path: Path
+) -> None:
+    film = chest_film()
+    key = folder.objects.put(encoded(film)).key
+    receive(folder, instance(1, study=film.StudyInstanceUID, object_key=key), quiet=0.0)
+    bundle = Path(shutil.copytree(SHIPPED, tmp_path / "bundle"))
+    settings = Settings(model=ModelSettings(bundle=bundle))
+    one = Worker(settings, folder, load_card(bundle), OWNER, lambda: None, lambda: NOW)
+    card = json.loads((bundle / CARD_NAME).read_text(encoding="utf-8"))
+    for change, waits in (
+        ({"temperature": 50.0}, True),
+        ({"sha256": "0" * 64}, True),
+        ({"figures": {}}, False),
+    ):
+        (bundle / CARD_NAME).write_text(json.dumps(card | change), encoding="utf-8")
+        with capture_logs() as logs:
+            one.step()
+        refusals = [each["reason"] for each in logs if each["event"] == "model_refused"]
+        assert [str(bundle) in each for each in refusals] == [True] * waits
+        with folder.database.read() as connection:
+            states = connection.execute(select(jobs.c.state, jobs.c.attempts).order_by(jobs.c.id)).all()
+        assert states[0] == ((State.QUEUED, 0) if waits else (State.DONE, 1))
+    one.close()
 
 
 def test_a_report_after_a_change_of_settings_says_what_was_answered_and_by_which_limits(

@@ -3,19 +3,22 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from config.settings import ModelSettings, Settings
+from dicom_node.shadow import MOST_FAILURES, Shadow
 from dicom_node.worker import Worker
 from inference.card import CARD_NAME, SHIPPED, WEIGHTS_NAME, load_card
 from storage import views
 from storage.comparison import comparisons
 from storage.folder import DataFolder
 from tests.builders import chest_film, encoded, write
-from tests.instances import NOW, OWNER, instance, receive
+from tests.instances import NOW, OWNER, analyse, instance, receive
 from tests.integration.conftest import NodeProcess, Pacs, wait_for
 
 
@@ -72,62 +75,71 @@ def test_both_answer_every_film_and_the_one_in_service_alone_is_reported(
     assert films[0].SOPInstanceUID in said
 
 
-def test_the_node_does_not_start_with_a_damaged_candidate_and_says_which(
-    shadowed: NodeProcess, candidate: Path
+def test_a_damaged_candidate_is_named_in_the_log_and_the_node_works_without_it(
+    shadowed: NodeProcess, pacs: Pacs, candidate: Path, tmp_path: Path
 ) -> None:
     (candidate / WEIGHTS_NAME).write_bytes(b"not these")
-    ran = shadowed.command("run")
-    assert ran.returncode == 1
-    [sentence] = [line for line in ran.stderr.splitlines() if not line.startswith("{")]
-    assert str(candidate / WEIGHTS_NAME) in sentence
-    assert "[model]" in sentence
+    shadowed.start()
+    [refused] = [line for line in shadowed.log.splitlines() if '"shadow_refused"' in line]
+    assert json.loads(refused)["level"] == "error"
+    assert str(candidate / WEIGHTS_NAME) in json.loads(refused)["reason"]
+    film = chest_film(study="without a candidate")
+    assert shadowed.send(write(film, tmp_path / "film.dcm")) == 0
+    wait_for(lambda: shadowed.settled(1))
+    assert pacs.results(film.StudyInstanceUID)[0]
+    assert shadowed.json("shadow") == []
 
 
 @pytest.fixture
-def worker(folder: DataFolder, candidate: Path) -> Iterator[Callable[..., Worker]]:
-    made: list[Worker] = []
-
-    def make(**model: object) -> Worker:
-        settings = Settings(model=ModelSettings(shadow=candidate, **model))  # type: ignore[arg-type]
-        cards = load_card(SHIPPED), load_card(candidate)
-        made.append(Worker(settings, folder, *cards, OWNER, lambda: None, lambda: NOW))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
+def settings(candidate: Path) -> Settings:
+    return Settings(model=ModelSettings(shadow=candidate))
 
 
-def test_a_candidate_that_cannot_be_loaded_any_more_keeps_no_film_from_its_report(
-    folder: DataFolder, worker: Callable[..., Worker], candidate: Path
+@pytest.fixture
+def shadow(folder: DataFolder, settings: Settings, candidate: Path) -> Iterator[Shadow]:
+    made = Shadow(settings, folder, load_card(candidate), lambda: NOW)
+    yield made
+    made.close()
+
+
+def test_no_film_waits_for_a_candidate_that_hangs(
+    folder: DataFolder, settings: Settings, shadow: Shadow
 ) -> None:
-    one = worker()
-    (candidate / WEIGHTS_NAME).unlink()
-    assert answered(folder, one) == ("done", "done", "ModelDamaged")
-
-
-def test_a_candidate_that_hangs_is_killed_and_keeps_no_film_from_its_report(
-    folder: DataFolder, worker: Callable[..., Worker], candidate: Path
-) -> None:
-    one = worker(deadline_seconds=3.0)
-    (candidate / WEIGHTS_NAME).unlink()
-    os.mkfifo(candidate / WEIGHTS_NAME)  # whoever opens it waits for ever
-    assert answered(folder, one) == ("done", "done", "deadline_exceeded")
-
-
-def answered(folder: DataFolder, one: Worker) -> tuple[str, str, str]:
-    """Let the worker analyse and report a film; return how both ended, and why the candidate gave no answer."""
-    film = chest_film()
-    key = folder.objects.put(encoded(film)).key
-    receive(folder, instance(1, study=film.StudyInstanceUID, object_key=key), quiet=0.0)
-    one.step()
-    one.step()
-    with folder.database.read() as connection:
-        story = views.study(connection, film.StudyInstanceUID)
-        [comparison] = comparisons(connection, 1)
+    receive(folder, instance(1, study="1.2.3"), quiet=1000.0)
+    analyse(folder)
+    hanging = folder.objects.path(instance(1).object_key)
+    hanging.parent.mkdir(exist_ok=True)
+    os.mkfifo(hanging)  # whoever opens it waits for ever
+    looking = threading.Thread(target=shadow.step)
+    looking.start()
+    with hanging.open("wb"):  # returns when the candidate has opened the other end
+        film = chest_film()
+        key = folder.objects.put(encoded(film)).key
+        receive(folder, instance(2, study=film.StudyInstanceUID, object_key=key), quiet=0.0)
+        worker = Worker(settings, folder, load_card(SHIPPED), OWNER, lambda: None, lambda: NOW)
+        worker.step()
+        worker.step()
+        worker.close()
+        with folder.database.read() as connection:
+            story = views.study(connection, film.StudyInstanceUID)
+            assert comparisons(connection, 1) == []  # it hangs to this moment
+    looking.join()
     [analysed], [reported] = story["instances"], story["reports"]
-    assert analysed["score"] is not None
-    assert comparison["answers"] == []
-    [unanswered] = comparison["unanswered"]
-    assert unanswered["films"] == 1
-    return analysed["state"], reported["state"], unanswered["reason"]
+    assert (analysed["state"], reported["state"]) == ("done", "done")
+
+
+def test_a_candidate_that_was_changed_since_the_start_is_refused_and_not_recorded(
+    folder: DataFolder, shadow: Shadow, candidate: Path
+) -> None:
+    receive(folder, instance(1), quiet=1000.0)
+    analyse(folder)
+    card = json.loads((candidate / CARD_NAME).read_text(encoding="utf-8"))
+    (candidate / CARD_NAME).write_text(json.dumps(card | {"version": "10"}), encoding="utf-8")
+    with capture_logs() as logs:
+        for _ in range(MOST_FAILURES):
+            shadow.step()
+    [given_up] = [each for each in logs if each["event"] == "shadow_given_up"]
+    assert str(candidate) in given_up["reason"]
+    assert "start the node again" in given_up["reason"]
+    with folder.database.read() as connection:
+        assert comparisons(connection, 1) == []

@@ -17,10 +17,11 @@ def both_answer(
 ) -> None:
     receive(folder, instance(number))
     job = claimed(folder, JobKind.ANALYSE)
+    assert job.instance_id is not None
     in_service = replace(PREDICTION, score=score, answer=answer, model_sha256=sha256)
     with folder.database.write() as connection:
         ledger.predicted(connection, job, OWNER, in_service, NOW)
-        ledger.shadowed(connection, job, in_shadow, NOW)
+        ledger.shadowed(connection, job.instance_id, in_shadow, NOW)
 
 
 def said(score: float, answer: str) -> ShadowAnswer:
