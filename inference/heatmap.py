@@ -1,7 +1,8 @@
 """Where the classifier looked: its activation as a map for the heatmap picture, as boxes and as a side for the report.
 
-Only what lies in the lungs is shown. A classifier's cells are coarse, a thirtieth of the film and more, and pneumonia
-is not in the spine; how often the unrestricted peak lies outside is measured by `dicom-node evaluate --full`.
+Only what lies in the lungs is shown, where both were found: a white lung may be the one that was not. A classifier's
+cells are coarse, a fourteenth of the film's side, and pneumonia is not in the spine; how often the unrestricted peak
+lies outside is measured by `dicom-node evaluate --full`.
 """
 
 from typing import Final
@@ -24,8 +25,9 @@ _ONE_SIDED: Final = 0.75  # of the attention in one lung: that side alone is nam
 def attention_from(activation: NDArray[np.float32], lungs: Lungs) -> Attention:
     """Scale an activation so that its peak in the lungs is 1; what speaks against the finding is 0.
 
-    A film may be flagged although no part of it speaks for the finding by itself; then the scale is from the part that
-    speaks against it most to the one that does so least. Where no lungs were found the whole film counts.
+    A film may be likely or uncertain although no part of it speaks for the finding by itself; then the scale is from
+    the part that speaks against it most to the one that does so least. Where not both lungs were found the whole film
+    counts.
     """
     fine = _resampled(activation.astype(np.float64))
     inside = _softened(lungs)
@@ -57,14 +59,29 @@ def regions_from(attention: Attention, rows: int, columns: int) -> tuple[Region,
     return tuple(_in_pixels(boxes[part], fine.shape, rows, columns) for part in kept[:_MOST_REGIONS])
 
 
-def side_of(attention: Attention, lungs: Lungs) -> Side | None:
-    """Name the lung that holds the attention, or both; None where the lungs were not both found."""
-    if not lungs.found:
+def side_of(attention: Attention, lungs: Lungs, rows_run_to: str) -> Side | None:
+    """Name the patient's lung that holds the attention, or both.
+
+    Parameters
+    ----------
+    rows_run_to
+        Where the picture's rows run to, the first value of Patient Orientation (PS3.3 C.7.6.1.1.1): L in a film that
+        hangs as usual, and taken for that where it is empty; R in one that was stored mirrored.
+
+    Returns
+    -------
+    None where the lungs were not both found, where neither holds any attention, and where rows run to neither side.
+    """
+    if not lungs.found or rows_run_to[:1] not in ("", "L", "R"):
         return None
     grid = _grid(attention)
     right, left = (
         float((grid * _shrunk(lung.astype(np.float64))).sum()) for lung in (lungs.right, lungs.left)
     )
+    if rows_run_to.startswith("R"):
+        right, left = left, right
+    if not right + left:
+        return None
     if right >= _ONE_SIDED * (right + left):
         return Side.RIGHT
     return Side.LEFT if left >= _ONE_SIDED * (right + left) else Side.BILATERAL
@@ -75,9 +92,10 @@ def _grid(attention: Attention) -> NDArray[np.float64]:
 
 
 def _softened(lungs: Lungs) -> NDArray[np.float64]:
-    """The lungs with a cell around them, as far as their outline can be trusted; everything where there are none."""
+    """The lungs with a cell around them, as far as their outline can be trusted; everything where one is missing."""
     both = lungs.both
-    return _shrunk((ndimage.binary_dilation(both) if both.any() else ~both).astype(np.float64))
+    seen = ndimage.binary_dilation(both) if lungs.found else np.ones_like(both)
+    return _shrunk(seen.astype(np.float64))
 
 
 def _shrunk(mask: NDArray[np.float64]) -> NDArray[np.float64]:

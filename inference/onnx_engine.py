@@ -63,6 +63,10 @@ class OnnxEngine:
         if others or asked.shape != [1, 1, side, side]:
             raise ModelDamaged(graph, f"the graph is not for pictures of {side} x {side} pixels")
         self._input = asked.name
+        try:
+            self.run(np.zeros((side, side), np.float32))
+        except Exception as error:
+            raise ModelDamaged(graph, "the graph cannot be run to its end") from error
 
     def run(self, picture: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         """Run the network once; see `inference.engine.Engine`."""

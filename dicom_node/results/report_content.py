@@ -239,6 +239,7 @@ def _findings_summary(study: StudyReading) -> Code:
         return codes.NONE_SUCCEEDED
     if study.answer is Answer.UNLIKELY:
         return codes.SOME_WITHOUT_FINDINGS if failed else codes.ALL_WITHOUT_FINDINGS
+    # CID 6047 has no word for undecided; "without findings" would let a worklist pass an uncertain film by.
     return codes.SOME_WITH_FINDINGS if failed else codes.ALL_WITH_FINDINGS
 
 

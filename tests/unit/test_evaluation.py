@@ -53,7 +53,7 @@ class Finder:
         right, left = np.zeros((2, CELLS, CELLS), bool)
         if not self.blind:
             right[14:42, 14:28] = left[14:42, 28:42] = True
-        return Lungs(right, left, 1.0)
+        return Lungs(right, left)
 
 
 def quiet() -> Progress:

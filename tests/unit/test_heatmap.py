@@ -1,5 +1,7 @@
 """Attention points at the part of the lungs that speaks for the finding, in pixels of that film."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,14 +13,19 @@ from inference.lungs import CELLS, Lungs
 from inference.prediction import Attention, Region, Side
 
 NOWHERE = np.zeros((CELLS, CELLS), np.bool_)
-NO_LUNGS = Lungs(NOWHERE, NOWHERE, 0.0)
+NO_LUNGS = Lungs(NOWHERE, NOWHERE)
 
 
 def lungs() -> Lungs:
     """Two upright ellipses: the patient's right lung on the left of the picture."""
     row, column = np.mgrid[:CELLS, :CELLS] / CELLS
     right, left = (((row - 0.5) / 0.35) ** 2 + ((column - at) / 0.17) ** 2 < 1 for at in (0.28, 0.72))
-    return Lungs(right, left, 1.0)
+    return Lungs(right, left)
+
+
+def one_lung(name: str) -> Lungs:
+    """Those lungs, one of them not found."""
+    return replace(lungs(), **{"right": NOWHERE, "left": NOWHERE, name: getattr(lungs(), name)})
 
 
 def grid(**cells: float) -> np.ndarray:
@@ -46,6 +53,18 @@ def test_attention_outside_the_lungs_is_not_shown() -> None:
     assert map_[:3].max() == 0  # above the lungs
     row, column = np.unravel_index(map_.argmax(), map_.shape)
     assert lungs().both[2 * row, 2 * column]
+
+
+@pytest.mark.parametrize(
+    ("found", "activation"),
+    [("left", grid(r3c1=9.0, r3c5=1.0)), ("right", grid(r3c5=9.0, r3c1=1.0))],
+    ids=["left", "right"],
+)
+def test_attention_on_a_lung_that_was_not_found_is_shown(found: str, activation: np.ndarray) -> None:
+    """A white lung is the one that the finder misses, and the one that matters."""
+    map_ = values(attention_from(activation, one_lung(found)))
+    peak = np.unravel_index(activation.argmax(), activation.shape)
+    assert map_[2::4, 2::4][peak] == map_.max() == 1.0
 
 
 def test_a_region_ends_where_the_lung_ends() -> None:
@@ -99,24 +118,36 @@ def test_a_film_that_speaks_evenly_has_one_region_that_is_all_of_it(value: float
 
 
 @pytest.mark.parametrize(
-    ("activation", "side"),
+    ("activation", "usual", "mirrored"),
     [
-        (grid(r3c1=1.0), Side.RIGHT),
-        (grid(r3c5=1.0), Side.LEFT),
-        (grid(r3c1=1.0, r3c5=0.9), Side.BILATERAL),
+        (grid(r3c1=1.0), Side.RIGHT, Side.LEFT),
+        (grid(r3c5=1.0), Side.LEFT, Side.RIGHT),
+        (grid(r3c1=1.0, r3c5=0.9), Side.BILATERAL, Side.BILATERAL),
     ],
 )
-def test_the_side_is_the_patients_own(activation: np.ndarray, side: Side) -> None:
-    assert side_of(attention_from(activation, lungs()), lungs()) is side
+def test_the_side_is_the_patients_own_however_the_film_hangs(
+    activation: np.ndarray, usual: Side, mirrored: Side
+) -> None:
+    attention = attention_from(activation, lungs())
+    assert {side_of(attention, lungs(), rows) for rows in ("", "L", "LF")} == {usual}
+    assert {side_of(attention, lungs(), rows) for rows in ("R", "RH")} == {mirrored}
+    assert {side_of(attention, lungs(), rows) for rows in ("F", "A", "FP", "?")} == {None}
 
 
-def test_without_both_lungs_no_side_is_told() -> None:
-    assert side_of(attention_from(grid(r3c1=1.0), NO_LUNGS), NO_LUNGS) is None
+@pytest.mark.parametrize(
+    "found", [NO_LUNGS, one_lung("left"), one_lung("right")], ids=["none", "left", "right"]
+)
+def test_without_both_lungs_no_side_is_told(found: Lungs) -> None:
+    assert side_of(attention_from(grid(r3c1=1.0), found), found, "L") is None
+
+
+def test_attention_that_no_lung_holds_is_on_no_side() -> None:
+    assert side_of(Attention(28, 28, (1.0, *[0.0] * 783)), lungs(), "L") is None
 
 
 @given(
     arrays(np.float32, (7, 7), elements=st.floats(-50, 50, width=32)),
-    st.sampled_from([lungs(), NO_LUNGS]),
+    st.sampled_from([lungs(), one_lung("left"), NO_LUNGS]),
     st.integers(128, 5000),
     st.integers(128, 5000),
 )

@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,14 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
 from inference.card import SHIPPED, load_card
-from inference.prediction import Answer, Band, NotAnalysable, Prediction, Reason
+from inference.classifier import Classification
+from inference.lungs import PICTURE_SIDE
+from inference.prediction import Answer, Band, NotAnalysable, Prediction, Reason, Side
+from inference.preprocessing import network_input
+from inference.radiograph import Radiograph
 from inference.reader import ChestReader
 from tests.builders import Name, chest_film, write
+from tests.readings import CARD
 
 
 def reader(minimum_age_years: float = 0.0, uncertain: Band | None = None) -> ChestReader:
@@ -51,6 +57,56 @@ def test_a_film_has_regions_inside_it_unless_pneumonia_is_unlikely(
     for region in read.regions:
         assert 0 <= region.left < region.right <= 300
         assert 0 <= region.top < region.bottom <= 400
+
+
+class LooksAtThePicturesLeft:
+    """Stands in for the classifier: all speaks for pneumonia in the lung that is on the left of the picture."""
+
+    def __init__(self, _bundle: Path) -> None:
+        self.card = CARD
+
+    def classify(self, radiograph: Radiograph) -> Classification:
+        activation = np.zeros((14, 14), np.float32)
+        activation[6:9, 3:5] = 1.0
+        picture = network_input(radiograph.pixels, PICTURE_SIDE)
+        return Classification(picture, 0.9, activation, features=np.zeros(4, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("orientation", "side"),
+    [
+        (["L", "F"], Side.RIGHT),
+        (["R", "F"], Side.LEFT),
+        (["r", "f"], Side.LEFT),
+        (["LH", "F"], Side.RIGHT),
+        ("", Side.RIGHT),
+        (["F", "L"], None),
+        ("FP", None),
+    ],
+    ids=str,
+)
+def test_the_side_is_the_patients_as_the_header_says_the_film_hangs(
+    orientation: str | list[str], side: Side | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inference.reader.Classifier", LooksAtThePicturesLeft)
+    answer = reader().read(write(chest_film(PatientOrientation=orientation), tmp_path / "film.dcm"))
+    assert isinstance(answer, Prediction)
+    assert answer.side is side
+    assert all(region.right <= 280 // 2 for region in answer.regions)
+
+
+def test_the_side_of_the_other_lung_is_told_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class LooksAtThePicturesRight(LooksAtThePicturesLeft):
+        def classify(self, radiograph: Radiograph) -> Classification:
+            found = super().classify(radiograph)
+            return replace(found, activation=found.activation[:, ::-1].copy())
+
+    monkeypatch.setattr("inference.reader.Classifier", LooksAtThePicturesRight)
+    sides = [
+        reader().read(write(chest_film(PatientOrientation=[rows, "F"]), tmp_path / "film.dcm")).side  # type: ignore[union-attr]
+        for rows in "LR"
+    ]
+    assert sides == [Side.LEFT, Side.RIGHT]
 
 
 def test_a_picture_and_its_negative_get_the_same_score(careful: ChestReader, tmp_path: Path) -> None:
@@ -112,7 +168,7 @@ def test_a_missing_file_is_the_machines_fault_and_worth_a_retry(careful: ChestRe
 def test_out_of_memory_is_worth_a_retry(
     careful: ChestReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def exhausted(_: object) -> None:
+    def exhausted(*_: object, **__: object) -> None:
         raise MemoryError
 
     monkeypatch.setattr("inference.dicom_file.dcmread", exhausted)

@@ -169,13 +169,24 @@ class TestLikely:
         assert f"%), attention on {lung}." in said
 
     @pytest.mark.parametrize(
-        ("side", "laterality"),
-        [(Side.LEFT, "Left"), (Side.RIGHT, "Right"), (Side.BILATERAL, "Right"), (None, "Right")],
+        ("orientation", "side", "laterality"),
+        [
+            ("L", Side.LEFT, "Left"),
+            ("L", Side.RIGHT, "Right"),
+            ("L", Side.BILATERAL, "Right"),
+            ("L", None, "Right"),
+            ("R", Side.LEFT, "Left"),
+            ("R", Side.RIGHT, "Right"),
+            ("R", Side.BILATERAL, "Left"),
+            ("R", None, "Left"),
+        ],
     )
     def test_a_region_is_never_on_another_side_than_all_of_the_attention(
-        self, side: Side | None, laterality: str
+        self, orientation: str, side: Side | None, laterality: str
     ) -> None:
-        (group,) = groups(report_on(film(likely(0.9, RIGHT_LOWER, side=side), PatientOrientation=["L", "F"])))
+        """However the film hangs: the side of the attention is the patient's own."""
+        one = film(likely(0.9, RIGHT_LOWER, side=side), PatientOrientation=[orientation, "F"])
+        (group,) = groups(report_on(one))
         assert answers(group, Code("272741003", "SCT", "Laterality")) == [laterality]
 
     def test_the_group_points_to_the_heatmap_of_its_film_and_of_no_other(self) -> None:
@@ -191,7 +202,7 @@ class TestLikely:
 
 
 class TestUncertain:
-    def test_it_is_equivocal_with_findings_and_neither_a_finding_nor_urgent(self) -> None:
+    def test_it_is_summed_up_with_findings_but_coded_equivocal_not_as_a_finding_and_not_urgent(self) -> None:
         report = report_on(film(uncertain()))
         (group,) = groups(report)
         assert answers(group, codes.PNEUMONIA) == ["Equivocal"]
