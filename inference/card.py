@@ -5,6 +5,7 @@ Preprocessing constants travel with the weights (timm's habit): nothing about a 
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,8 @@ class ModelCard:
     Raises
     ------
     ValueError
-        The band does not lie in 0..1 with the threshold in it.
+        A value is of another kind than this, or out of its range: the band lies in 0..1 with the threshold in it,
+        `std` and `temperature` are above 0, and there is a label.
     """
 
     name: str
@@ -54,6 +56,17 @@ class ModelCard:
     suitability_sha256: str | None = None
 
     def __post_init__(self) -> None:
+        texts = (self.name, self.version, self.architecture, self.sha256, self.graph_sha256, *self.labels)
+        if not self.labels or not all(isinstance(text, str) and text for text in texts):
+            raise ValueError("name, version, architecture, hashes and labels must be texts, and one label be there")
+        if not isinstance(self.input_size, int) or self.input_size < 1:
+            raise ValueError("the side of the input must be a whole number of pixels")
+        if not all(math.isfinite(number) for number in (self.mean, self.std, self.temperature)):
+            raise ValueError("mean, std and temperature must be finite")
+        if self.std <= 0 or self.temperature <= 0:
+            raise ValueError("std and temperature must be above 0")
+        if not isinstance(self.training, dict) or not isinstance(self.figures, dict):
+            raise ValueError("training and figures must be JSON objects")  # noqa: TRY004 - one kind of fault
         lower, upper = self.uncertain
         if not 0 <= lower <= self.threshold <= upper <= 1:
             raise ValueError("the band of uncertain scores must lie in 0 to 1 and hold the threshold")
@@ -67,13 +80,13 @@ def load_card(bundle: Path) -> ModelCard:
     Raises
     ------
     ModelDamaged
-        A file is missing or unreadable, or its SHA-256 is not the card's.
+        A file is missing or unreadable, its SHA-256 is not the card's, or the card says what none can.
     """
     try:
         fields = json.loads((bundle / CARD_NAME).read_text(encoding="utf-8"))
         pairs = {name: tuple(fields[name]) for name in ("labels", "uncertain")}
         card = ModelCard(**{**fields, **pairs})
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise ModelDamaged(bundle / CARD_NAME, "the model card is missing or unreadable") from error
     check_file(bundle / WEIGHTS_NAME, card.sha256)
     check_file(bundle / GRAPH_NAME, card.graph_sha256)

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from inference.card import load_card
+from inference.card import GRAPH_NAME, load_card
 from inference.engine import load_engine
+from inference.errors import ModelDamaged
 from inference.preprocessing import network_input
 from inference.radiograph import Radiograph
 
@@ -30,6 +31,13 @@ class Classification:
 class Classifier:
     """Loads a bundle once; then score, activation and features of a film from one run of the network.
 
+    Attributes
+    ----------
+    card
+        The bundle's.
+    channels
+        How many pooled features its network has.
+
     Raises
     ------
     ModelDamaged
@@ -38,12 +46,31 @@ class Classifier:
 
     def __init__(self, bundle: Path) -> None:
         self.card = load_card(bundle)
+        self._graph = bundle / GRAPH_NAME
         self._engine = load_engine(bundle, self.card)
+        # One look at nothing tells before the first film whether the answers are those that the card speaks of.
+        side, labels = self.card.input_size, len(self.card.labels)
+        shapes = [answer.shape for answer in self._run(np.zeros((side, side), np.float32))]
+        if [len(shape) for shape in shapes] != [1, 3, 1] or [*shapes[0], shapes[1][0]] != [labels, labels]:
+            raise ModelDamaged(self._graph, f"the network does not answer for the card's {labels} labels")
+        self.channels = shapes[2][0]
 
     def classify(self, radiograph: Radiograph) -> Classification:
-        """Look at one film; the same film gives the same answer."""
+        """Look at one film; the same film gives the same answer.
+
+        Raises
+        ------
+        ModelDamaged
+            The network answers with what is no number.
+        """
         picture = network_input(radiograph.pixels, self.card.input_size)
         # The first label is pneumonia, whatever else a network may have learnt to tell.
-        logits, maps, features = self._engine.run((picture - self.card.mean) / self.card.std)
+        logits, maps, features = self._run((picture - self.card.mean) / self.card.std)
         score = float(expit(logits[0] / self.card.temperature))
         return Classification(picture, score, maps[0], features)
+
+    def _run(self, picture: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        answers = self._engine.run(picture)
+        if not all(np.isfinite(answer).all() for answer in answers):
+            raise ModelDamaged(self._graph, "the network answers with what is no number")
+        return answers

@@ -111,6 +111,11 @@ class Prediction:
 
     `score` is 0..1 and `uncertain` the band in force when it was made. `regions` are sorted by attention, strongest
     first; they are empty, and `side` is None, where the answer is unlikely. `side` is also None where it is not known.
+
+    Raises
+    ------
+    ValueError
+        The score is no number of 0..1, so no answer can be made of it.
     """
 
     score: float
@@ -118,6 +123,10 @@ class Prediction:
     attention: Attention
     regions: tuple[Region, ...]
     side: Side | None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.score <= 1:
+            raise ValueError("a score must lie in 0 to 1")
 
     @property
     def answer(self) -> Answer:

@@ -35,7 +35,7 @@ _YEARS: Final = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0, "": 1.
 _AGE: Final = re.compile(r"(\d{1,3})([DWMY]?)")
 _WORD: Final = re.compile(r"[^\W\d_]+")
 _LONGEST_SIDE: Final = 3.0  # times the shorter: whole legs and spines, strips of a film
-_BLOCKS: Final = 16  # blocks a side that a picture is averaged to, to be seen from far away
+BLOCKS: Final = 16  # blocks a side that a picture is averaged to, to be seen from far away
 _LEAST_STRUCTURE: Final = 0.05  # of the grey scale, between the darkest and lightest tenth of the blocks
 
 
@@ -79,9 +79,9 @@ def check_pixels(radiograph: Radiograph) -> None:
 def block_means(radiograph: Radiograph) -> NDArray[np.float64]:
     """A film seen from far away: (16, 16), its mean grey in blocks of equal size."""
     rows, columns = radiograph.pixels.shape
-    tall, wide = rows // _BLOCKS, columns // _BLOCKS
-    whole_blocks = radiograph.pixels[: tall * _BLOCKS, : wide * _BLOCKS]
-    means: NDArray[np.float64] = whole_blocks.reshape(_BLOCKS, tall, _BLOCKS, wide).mean(
+    tall, wide = rows // BLOCKS, columns // BLOCKS
+    whole_blocks = radiograph.pixels[: tall * BLOCKS, : wide * BLOCKS]
+    means: NDArray[np.float64] = whole_blocks.reshape(BLOCKS, tall, BLOCKS, wide).mean(
         axis=(1, 3), dtype=np.float64
     )
     return means

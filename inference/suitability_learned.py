@@ -23,7 +23,7 @@ from safetensors.numpy import load_file, save
 from inference.errors import ImageRejected, ModelDamaged
 from inference.prediction import Reason
 from inference.radiograph import Radiograph
-from inference.suitability import block_means
+from inference.suitability import BLOCKS, block_means
 
 KINDS: Final = (
     None,
@@ -90,20 +90,37 @@ class LearnedSuitability:
     limit: Array
 
     @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read what `save` wrote.
+    def load(cls, path: Path, channels: int) -> Self:
+        """Read what `save` wrote, for a network of so many features.
 
         Raises
         ------
         ModelDamaged
-            The file is missing or holds something else.
+            The file is missing, holds something else, or was fitted to another network.
         """
         try:
             learned = cls(**load_file(path))
         except (OSError, TypeError, SafetensorError) as error:
             raise ModelDamaged(path, "what is suitable cannot be read") from error
-        if learned.weights.shape != (len(KINDS), learned.centre.size):
+        if learned.biases.shape != (len(KINDS),):
             raise ModelDamaged(path, "tells other kinds of films apart than this version; fit it again")
+        tensors = {field.name: getattr(learned, field.name) for field in fields(learned)}
+        sources, components = learned.sources.size // channels, learned.variances.size
+        wanted = {
+            "centre": (channels + BLOCKS**2,),
+            "scale": (channels + BLOCKS**2,),
+            "weights": (len(KINDS), channels + BLOCKS**2),
+            "biases": (len(KINDS),),
+            "sources": (sources, channels),
+            "axes": (components, channels),
+            "variances": (components,),
+            "remainder": (1,),
+            "limit": (1,),
+        }
+        if not sources or {name: tensor.shape for name, tensor in tensors.items()} != wanted:
+            raise ModelDamaged(path, f"is not for a network of {channels} features; fit it again")
+        if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
+            raise ModelDamaged(path, "holds what is no number; fit it again")
         return learned
 
     def save(self, path: Path) -> None:
@@ -116,13 +133,13 @@ class LearnedSuitability:
         Raises
         ------
         ImageRejected
-            By its kind, or as UNLIKE_TRAINING where it is far from all that was learnt from.
+            By its kind, or as UNLIKE_TRAINING where it is far from all that was learnt from, or no number says how far.
         """
         description = described(radiograph, features)[None]
         kind = KINDS[int(self.answers(description)[0].argmax())]
         if kind is not None:
             raise ImageRejected(kind)
-        if self.distances(description)[0] > self.limit[0]:
+        if not self.distances(description)[0] <= self.limit[0]:
             raise ImageRejected(Reason.UNLIKE_TRAINING)
 
     def answers(self, descriptions: Array) -> Array:

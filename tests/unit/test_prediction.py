@@ -1,7 +1,6 @@
 """Three answers: where each begins, and that a card whose band makes no sense is refused."""
 
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 from inference.card import CARD_NAME, SHIPPED, load_card
 from inference.errors import ModelDamaged
 from inference.prediction import Answer, answer_of
-from tests.readings import CARD
+from tests.readings import CARD, unlikely
 
 
 @pytest.mark.parametrize(
@@ -43,6 +42,12 @@ def test_the_shipped_card_has_a_band_around_its_threshold() -> None:
     assert lower <= card.threshold <= upper
 
 
+@pytest.mark.parametrize("score", [float("nan"), float("inf"), -0.1, 1.1])
+def test_what_is_no_score_gets_no_answer(score: float) -> None:
+    with pytest.raises(ValueError, match="0 to 1"):
+        unlikely(score)
+
+
 BROKEN = [(0.99, 0.01), (0.0, 0.01), (0.98, 0.99), (-0.1, 0.9), (0.1, 1.1), (float("nan"), 0.9)]
 
 
@@ -52,10 +57,29 @@ def test_a_band_that_does_not_hold_the_threshold_makes_no_card(band: tuple[float
         replace(CARD, uncertain=band)
 
 
-@pytest.mark.parametrize("band", [*BROKEN, (0.5,), (0.3, 0.5, 0.6), 0.5, None, ("0.3", "0.6")], ids=str)
-def test_a_bundle_with_such_a_card_is_refused(band: object, tmp_path: Path) -> None:
-    bundle = Path(shutil.copytree(SHIPPED, tmp_path / "bundle"))
-    card = json.loads((bundle / CARD_NAME).read_text(encoding="utf-8"))
-    (bundle / CARD_NAME).write_text(json.dumps(card | {"uncertain": band}), encoding="utf-8")
+IMPOSSIBLE = [
+    *(("uncertain", band) for band in (*BROKEN, (0.5,), (0.3, 0.5, 0.6), 0.5, None, ("0.3", "0.6"))),
+    *(("temperature", number) for number in (0, -1, float("nan"), float("inf"), 10**400, "x", None)),
+    *(("std", number) for number in (0, -0.5, float("nan"), "x")),
+    *(("mean", number) for number in (float("nan"), "x", [0.5])),
+    *(("input_size", side) for side in ("a", 0, -224, 224.0, None)),
+    *(("labels", labels) for labels in ([], [1], [""], 5, None)),
+    *((name, value) for name in ("name", "version", "architecture", "sha256") for value in (None, "", 1)),
+    ("threshold", "0.5"),
+    ("training", []),
+    ("figures", None),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), IMPOSSIBLE, ids=lambda written: str(written)[:12])
+def test_a_bundle_whose_card_says_what_none_can_is_refused(name: str, value: object, tmp_path: Path) -> None:
+    card = json.loads((SHIPPED / CARD_NAME).read_text(encoding="utf-8"))
+    (tmp_path / CARD_NAME).write_text(json.dumps(card | {name: value}), encoding="utf-8")
     with pytest.raises(ModelDamaged, match="model card"):
-        load_card(bundle)
+        load_card(tmp_path)
+
+
+def test_a_card_nested_too_deep_is_refused(tmp_path: Path) -> None:
+    (tmp_path / CARD_NAME).write_text("[" * 200_000, encoding="utf-8")
+    with pytest.raises(ModelDamaged, match="model card"):
+        load_card(tmp_path)

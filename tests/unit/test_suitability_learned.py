@@ -5,7 +5,8 @@ Asked of the shipped bundle, with the real radiographs of pydicom-data and drawn
 
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
 from dicom_node.demo.phantom import BLACK_TO_WHITE, chest_phantom
-from inference.card import CARD_NAME, SHIPPED, SUITABILITY_NAME, load_card
+from inference.card import CARD_NAME, SHIPPED, SUITABILITY_NAME, load_card, write_card
 from inference.errors import ImageRejected, ModelDamaged
 from inference.prediction import NotAnalysable, Prediction, Reason
 from inference.radiograph import Radiograph, read_radiograph
@@ -108,24 +109,30 @@ def test_a_chest_with_borders_is_read(reader: ChestReader, tmp_path: Path) -> No
         assert isinstance(read(reader, np.pad(chest, margin, constant_values=grey), tmp_path), Prediction)
 
 
-def test_a_film_far_from_every_source_is_refused_whatever_kind_it_seems() -> None:
-    near, far = np.full(4, 1.0, np.float32), np.full(4, 100.0, np.float32)
-    film = Radiograph(drawn())
-    width = described(film, near).size
-    learned = LearnedSuitability(
+CHANNELS = 4
+
+
+def everything_seems_suitable() -> LearnedSuitability:
+    width = described(Radiograph(drawn()), np.ones(CHANNELS, np.float32)).size
+    return LearnedSuitability(
         centre=np.zeros(width, np.float32),
         scale=np.ones(width, np.float32),
         weights=np.zeros((len(KINDS), width), np.float32),
-        biases=np.eye(1, len(KINDS), dtype=np.float32)[0],  # everything seems suitable
+        biases=np.eye(1, len(KINDS), dtype=np.float32)[0],
         sources=np.array([[-9.0] * 4, [1.0] * 4], np.float32),
         axes=np.eye(1, 4, dtype=np.float32),
         variances=np.ones(1, np.float32),
         remainder=np.ones(1, np.float32),
         limit=np.ones(1, np.float32),
     )
-    learned.check(film, near)
-    with pytest.raises(ImageRejected) as rejected:
-        learned.check(film, far)
+
+
+@pytest.mark.parametrize("feature", [100.0, np.inf, np.nan], ids=str)
+def test_a_film_far_from_every_source_is_refused_whatever_kind_it_seems(feature: float) -> None:
+    learned, film = everything_seems_suitable(), Radiograph(drawn())
+    learned.check(film, np.full(CHANNELS, 1.0, np.float32))
+    with pytest.raises(ImageRejected) as rejected, np.errstate(invalid="ignore"):
+        learned.check(film, np.full(CHANNELS, feature, np.float32))
     assert rejected.value.reason is Reason.UNLIKE_TRAINING
 
 
@@ -146,13 +153,41 @@ def test_what_is_suitable_must_be_what_the_card_says(tmp_path: Path) -> None:
 
 
 def test_what_is_suitable_for_another_version_is_refused(tmp_path: Path) -> None:
-    learned = LearnedSuitability.load(SHIPPED / SUITABILITY_NAME)
-    replace(learned, weights=learned.weights[1:]).save(tmp_path / "file")
-    with pytest.raises(ModelDamaged, match="fit it again"):
-        LearnedSuitability.load(tmp_path / "file")
+    learned = everything_seems_suitable()
+    replace(learned, weights=learned.weights[1:], biases=learned.biases[1:]).save(tmp_path / "file")
+    with pytest.raises(ModelDamaged, match="other kinds of films"):
+        LearnedSuitability.load(tmp_path / "file", CHANNELS)
     (tmp_path / "file").write_bytes(b"nothing of the kind")
     with pytest.raises(ModelDamaged):
-        LearnedSuitability.load(tmp_path / "file")
+        LearnedSuitability.load(tmp_path / "file", CHANNELS)
+
+
+@pytest.mark.parametrize("channels", [1, CHANNELS - 1, CHANNELS + 1])
+def test_what_is_suitable_for_another_network_is_refused(channels: int, tmp_path: Path) -> None:
+    everything_seems_suitable().save(tmp_path / "file")
+    assert LearnedSuitability.load(tmp_path / "file", CHANNELS).sources.shape == (2, CHANNELS)
+    with pytest.raises(ModelDamaged, match=f"network of {channels} features"):
+        LearnedSuitability.load(tmp_path / "file", channels)
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(LearnedSuitability)])
+def test_what_is_suitable_must_be_whole_and_of_numbers(name: str, tmp_path: Path) -> None:
+    learned = everything_seems_suitable()
+    whole = getattr(learned, name)
+    for broken in (whole[..., :-1], whole[None], np.full_like(whole, np.nan)):
+        replace(learned, **{name: np.ascontiguousarray(broken)}).save(tmp_path / "file")
+        with pytest.raises(ModelDamaged, match="fit it again"):
+            LearnedSuitability.load(tmp_path / "file", CHANNELS)
+
+
+def test_a_bundle_with_another_networks_suitability_is_refused_before_the_first_film(tmp_path: Path) -> None:
+    bundle = bundle_without(tmp_path)
+    card = load_card(bundle)
+    everything_seems_suitable().save(bundle / SUITABILITY_NAME)
+    digest = sha256((bundle / SUITABILITY_NAME).read_bytes()).hexdigest()
+    write_card(bundle, replace(card, suitability_sha256=digest))
+    with pytest.raises(ModelDamaged, match="fit it again"):
+        ChestReader(bundle, 0.0, None)
 
 
 def test_a_hospitals_own_films_decide_what_is_suitable(tmp_path: Path) -> None:
