@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
@@ -19,6 +20,7 @@ from dicom_node.results import build_results, encode
 from dicom_node.results.colours import colour_scale
 from dicom_node.results.heatmap_image import build_heatmap
 from dicom_node.results.heatmap_picture import draw_heatmap
+from dicom_node.results.lettering import Phrase, draw_lines, layout
 from dicom_node.results.source import text_of
 from dicom_node.results.study import Film
 from inference.card import ModelCard
@@ -60,6 +62,13 @@ def colourfulness(picture: NDArray[np.uint8]) -> NDArray[np.int_]:
     channels = picture.astype(int)
     spread: NDArray[np.int_] = channels.max(axis=2) - channels.min(axis=2)
     return spread
+
+
+def lines_of_words(picture: NDArray[np.uint8]) -> list[NDArray[np.bool_]]:
+    """The ink of each line that stands in a picture of a black film, cut out."""
+    ink = picture.max(axis=2) > 100
+    edges = np.flatnonzero(np.diff(ink.any(axis=1), prepend=False, append=False))
+    return [line[:, line.any(axis=0)] for line in (ink[top:bottom] for top, bottom in edges.reshape(-1, 2))]
 
 
 class TestPicture:
@@ -169,9 +178,25 @@ class TestPicture:
         )
         assert 0.4 * drawn < dashed < 0.7 * drawn
 
-    @pytest.mark.parametrize("side", Side)
-    def test_the_side_is_in_the_band_above_the_film(self, side: Side) -> None:
-        assert (picture_of(likely(side=side))[:60] != picture_of(likely())[:60]).any()
+    @pytest.mark.parametrize(
+        ("side", "words"),
+        [
+            (Side.LEFT, ", attention on the left lung"),
+            (Side.RIGHT, ", attention on the right lung"),
+            (Side.BILATERAL, ", attention on both lungs"),
+            (None, ""),
+        ],
+    )
+    def test_the_side_is_in_the_band_above_the_film(self, side: Side | None, words: str) -> None:
+        black = np.zeros((900, 900), dtype=np.float32)
+        nowhere = replace(likely(0.873, side=side), attention=Attention(1, 1, (0.0,)), regions=())
+        _, score, *_ = lines_of_words(draw_heatmap(black, nowhere, CARD))
+        expected = Image.new("RGB", (900, 60), (12, 12, 14))
+        [line] = layout([Phrase(f"score 87.3%, likely from 50.0%{words}", (225, 225, 225))], 900, 20)
+        draw_lines(ImageDraw.Draw(expected), [line], 10, 10)
+        [written] = lines_of_words(np.asarray(expected))
+        assert score.shape == written.shape
+        assert (score == written).mean() > 0.99
 
     def test_the_same_input_gives_the_same_picture(self) -> None:
         assert (picture_of(likely()) == picture_of(likely())).all()
