@@ -24,6 +24,8 @@ from config.settings import (
 )
 
 _SHOWN_CHARACTERS = 60
+_REPLACED = {("model", "threshold"): "what threshold = t was, uncertain = [t, t] is now"}
+"""Settings of earlier versions, and what is written now."""
 
 Place = tuple[int | str, ...]
 Part = TypeVar("Part", bound=BaseModel)
@@ -82,6 +84,8 @@ def _sentence(details: ErrorDetails) -> str:
 
 def _unknown_name(place: Place) -> str:
     """Suggest what was meant. The value stays unsaid: it may be a secret in the wrong file."""
+    if place in _REPLACED:
+        return f"is not a setting; {_REPLACED[place]}"
     written = str(place[-1])
     siblings = _model_at(place[:-1]).model_fields
     close = get_close_matches(written.lower(), siblings, n=1)

@@ -411,6 +411,7 @@ def test_printed_it_is_one_line_for_each_fault_and_each_names_the_file(load: Any
         ("port = 1", "port", 'did you mean "port" in [receiver] or "port" in [[destinations]]?'),
         ("[retention]\nzzz = 1", "retention.zzz", "here are allowed: days"),
         (destination() + "prot = 1", "destinations[0].prot", 'did you mean "port"?'),
+        ("[model]\nthreshold = 0.4", "model.threshold", "uncertain = [t, t] is now"),
     ],
 )
 def test_an_unknown_name_is_a_fault_with_a_suggestion(
