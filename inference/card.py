@@ -58,7 +58,7 @@ class ModelCard:
     def __post_init__(self) -> None:
         texts = (self.name, self.version, self.architecture, self.sha256, self.graph_sha256, *self.labels)
         if not self.labels or not all(isinstance(text, str) and text for text in texts):
-            raise ValueError("name, version, architecture, hashes and labels must be texts, and one label be there")
+            raise ValueError("names, version, hashes and labels must be texts, and there must be a label")
         if not isinstance(self.input_size, int) or self.input_size < 1:
             raise ValueError("the side of the input must be a whole number of pixels")
         if not all(math.isfinite(number) for number in (self.mean, self.std, self.temperature)):
