@@ -198,7 +198,7 @@ def test_a_hospitals_own_films_decide_what_is_suitable(tmp_path: Path) -> None:
     for number in range(20):
         pixels = chest_phantom(160, 140, opacity=number % 2 == 0, seed=str(number)) // 16
         Image.fromarray(pixels.astype(np.uint8)).save(data / f"{number}.png")
-        lines.append(f"{number}.png,{'pneumonia' if number % 2 == 0 else 'normal'},{number}")
+        lines.append(f"{number}.png,{'pneumonia' if number % 2 == 0 else 'normal'},p{number}")
     (data / "manifest.csv").write_text("\n".join(lines), encoding="utf-8")
     other = data / "suitability" / "not_a_chest" / "stripes"
     other.mkdir(parents=True)
