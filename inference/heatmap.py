@@ -19,7 +19,7 @@ _FINENESS: Final = 4  # cells that boxes are drawn on to a cell of the map, a si
 _LEVEL: Final = 0.5  # of the peak: what lies above belongs to a region
 _MOST_REGIONS: Final = 3
 _SMALLEST: Final = 0.002  # of the film: what is smaller than a thumbnail is the edge of another region
-_ONE_SIDED: Final = 0.75  # of the attention in one lung: that side alone is named
+_ONE_SIDED: Final = 0.75  # of the regions' attention in one lung: that side alone is named
 
 
 def attention_from(activation: NDArray[np.float32], lungs: Lungs) -> Attention:
@@ -75,6 +75,7 @@ def side_of(attention: Attention, lungs: Lungs, rows_run_to: str) -> Side | None
     if not lungs.found or rows_run_to[:1] not in ("", "L", "R"):
         return None
     grid = _grid(attention)
+    grid[grid < _LEVEL * grid.max()] = 0.0  # as little as regions are made of, or words and boxes would differ
     right, left = (
         float((grid * _shrunk(lung.astype(np.float64))).sum()) for lung in (lungs.right, lungs.left)
     )

@@ -141,6 +141,14 @@ def test_without_both_lungs_no_side_is_told(found: Lungs) -> None:
     assert side_of(attention_from(grid(r3c1=1.0), found), found, "L") is None
 
 
+def test_the_side_is_that_of_the_regions_whatever_glows_faintly_in_the_other_lung() -> None:
+    faint = dict.fromkeys(("r2c5", "r3c5", "r4c5", "r2c4", "r3c4", "r4c4"), 0.3)
+    attention = attention_from(grid(r3c1=1.0, **faint), lungs())
+    (region,) = regions_from(attention, 700, 700)
+    assert region.right <= 350
+    assert side_of(attention, lungs(), "L") is Side.RIGHT
+
+
 def test_attention_that_no_lung_holds_is_on_no_side() -> None:
     assert side_of(Attention(28, 28, (1.0, *[0.0] * 783)), lungs(), "L") is None
 
