@@ -1,5 +1,6 @@
 """A candidate beside the model in service: both answer, one is reported, and nothing of the candidate's is harmful."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -102,6 +103,13 @@ def shadow(folder: DataFolder, settings: Settings, candidate: Path) -> Iterator[
     made.close()
 
 
+def writing_end(fifo: Path) -> int | None:
+    """Open the end that a hanging reader waits for; None as long as there is no reader."""
+    with contextlib.suppress(OSError):
+        return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+    return None
+
+
 def test_no_film_waits_for_a_candidate_that_hangs(
     folder: DataFolder, settings: Settings, shadow: Shadow
 ) -> None:
@@ -112,7 +120,7 @@ def test_no_film_waits_for_a_candidate_that_hangs(
     os.mkfifo(hanging)  # whoever opens it waits for ever
     looking = threading.Thread(target=shadow.step)
     looking.start()
-    with hanging.open("wb"):  # returns when the candidate has opened the other end
+    with os.fdopen(wait_for(lambda: writing_end(hanging), why="the candidate did not look"), "wb"):
         film = chest_film()
         key = folder.objects.put(encoded(film)).key
         receive(folder, instance(2, study=film.StudyInstanceUID, object_key=key), quiet=0.0)
