@@ -75,7 +75,7 @@ def side_of(attention: Attention, lungs: Lungs, rows_run_to: str) -> Side | None
     if not lungs.found or rows_run_to[:1] not in ("", "L", "R"):
         return None
     grid = _grid(attention)
-    grid[grid < _LEVEL * grid.max()] = 0.0  # as little as regions are made of, or words and boxes would differ
+    grid[grid < _LEVEL * grid.max()] = 0.0  # no region is made of it, and words and boxes must agree
     right, left = (
         float((grid * _shrunk(lung.astype(np.float64))).sum()) for lung in (lungs.right, lungs.left)
     )

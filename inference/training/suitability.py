@@ -99,7 +99,9 @@ def fit_suitability(bundle: Path, data: Sequence[Path], seed: int = 1) -> ModelC
     learnt_films = _some([film for film in films if not film.validation], _LEARNT, random)
     asked_films = _some([film for film in films if film.validation], _ASKED, random)
     if not (learnt_films and asked_films):
-        raise DataUnusable(data[0], "holds too few films: some must be learnt from, and others set the limits")
+        raise DataUnusable(
+            data[0], "holds too few films: some must be learnt from, and others set the limits"
+        )
 
     def describe(examples: Iterable[_Example], what: str) -> _Examples:
         return _describe(classifier, examples, what)
