@@ -19,7 +19,7 @@ _FINENESS: Final = 4  # cells that boxes are drawn on to a cell of the map, a si
 _LEVEL: Final = 0.5  # of the peak: what lies above belongs to a region
 _MOST_REGIONS: Final = 3
 _SMALLEST: Final = 0.002  # of the film: what is smaller than a thumbnail is the edge of another region
-_ONE_SIDED: Final = 0.75  # of the regions' attention in one lung: that side alone is named
+_ONE_SIDED: Final = 0.9  # of the regions' attention in one lung: that side alone is named
 
 
 def attention_from(activation: NDArray[np.float32], lungs: Lungs) -> Attention:
