@@ -37,11 +37,12 @@ def copy_of_shipped(folder: Path) -> Path:
     return Path(shutil.copytree(SHIPPED, folder / "bundle"))
 
 
-def test_the_card_tells_data_licences_and_figures() -> None:
+def test_the_card_tells_films_beginnings_and_figures() -> None:
     card = load_card(SHIPPED)
     assert card.labels == ("pneumonia",)
     assert 0 < card.threshold < 1
-    assert {source["licence"] for source in card.training["data"]}
+    assert card.training["films"]["kermany pneumonia training"] > 3000
+    assert card.training["initial_weights"]["sha256"]
     test = card.figures["groups"]["kermany test"]
     assert test["films"] == 624
     low, high = test["auc"]["interval"]
@@ -182,16 +183,19 @@ def test_the_card_must_name_as_many_labels_as_the_network_answers(tmp_path: Path
         Classifier(bundle_of(network, tmp_path, ["pneumonia"]))
 
 
-def test_a_network_that_answers_no_map_is_refused_before_the_first_film(tmp_path: Path) -> None:
+@pytest.mark.parametrize("answered", [(0, 2), (0, 1), (0, 1, 2, 2)], ids=["no map", "no features", "more"])
+def test_a_network_that_answers_something_else_is_refused_before_the_first_film(
+    answered: tuple[int, ...], tmp_path: Path
+) -> None:
     from inference.network import FilmNetwork
 
-    class Blind(FilmNetwork):
+    class Other(FilmNetwork):
         def forward(self, pictures: Any) -> Any:
-            logits, _, features = super().forward(pictures)
-            return logits, features
+            answers = super().forward(pictures)
+            return tuple(answers[place] + 0 for place in answered)
 
     with pytest.raises(ModelDamaged):
-        Classifier(bundle_of(Blind(SMALL), tmp_path, ["pneumonia"]))
+        Classifier(bundle_of(Other(SMALL), tmp_path, ["pneumonia"]))
 
 
 def test_a_network_that_answers_no_number_is_refused_before_the_first_film(tmp_path: Path) -> None:
