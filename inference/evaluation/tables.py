@@ -17,18 +17,21 @@ Figures = dict[str, Any]
 
 def print_figures(figures: Figures) -> None:
     """Print all tables that there are figures for."""
-    console = Console(width=None if sys.stdout.isatty() else _FILE_WIDTH, highlight=False)
-    console.print(
-        f"A film is flagged from a score of {figures['threshold']} on; figures with 95 % intervals."
-    )
+    print(f"A film is flagged from a score of {figures['threshold']} on; figures with 95 % intervals.")
     for draw in TABLES.values():
-        table = draw(figures)
-        if table.row_count:
-            # A table's own title would be broken to the table's width.
-            title, caption, table.title, table.caption = table.title, table.caption, None, None
-            console.print("", title or "", table, sep="\n")
-            if caption:
-                console.print(caption)
+        print_table(draw(figures))
+
+
+def print_table(table: Table) -> None:
+    """Print a table that has rows, whole in a file too."""
+    if not table.row_count:
+        return
+    console = Console(width=None if sys.stdout.isatty() else _FILE_WIDTH, highlight=False)
+    # A table's own title would be broken to the table's width.
+    title, caption, table.title, table.caption = table.title, table.caption, None, None
+    console.print("", title or "", table, sep="\n")
+    if caption:
+        console.print(caption)
 
 
 def with_interval(figure: Figures) -> str:

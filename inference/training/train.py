@@ -27,7 +27,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from inference.card import CARD_NAME, GRAPH_NAME, WEIGHTS_NAME, ModelCard, load_card, write_card
 from inference.errors import DataUnusable, InferenceError, require_training_packages
 from inference.evaluation.evaluate import evaluate
-from inference.evaluation.tables import new_table, with_interval
+from inference.evaluation.tables import new_table, print_table, with_interval
 from inference.films import data as data_room
 from inference.films.data import Film, load_film, read_films
 
@@ -42,9 +42,9 @@ ARCHITECTURE: Final = "tf_efficientnet_lite0"
 IMAGENET: Final = "imagenet"
 INPUT_SIZE: Final = 224
 CHECKPOINT: Final = "checkpoint"
-# A bundle that is adapted knows chests already: it goes slowly, and ends half-way between what it was and what the new
+# A bundle that is adapted knows chests already: it goes a little slower, and ends half-way between what it was and what the new
 # films made of it, which keeps most of both (Wortsman et al., CVPR 2022).
-_ADAPTATION_RATE: Final = 1e-4
+_ADAPTATION_RATE: Final = 3e-4
 _ADAPTED_SHARE: Final = 0.5
 _JUDGED: Final = ("auc", "sensitivity", "specificity")
 _THRESHOLD: Final = 0.5  # where both errors cost the same, by the calibration
@@ -357,7 +357,7 @@ def _print_adaptation(card: ModelCard) -> None:
             for word, group in (("before", told["before"][name]), ("after", after)):
                 cells = (with_interval(group[figure]) for figure in _JUDGED)
                 table.add_row(*((name, str(group["films"])) if word == "before" else ("", "")), word, *cells)
-    Console().print(table)
+    print_table(table)
 
 
 def _bar() -> Progress:
