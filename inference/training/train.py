@@ -42,8 +42,8 @@ ARCHITECTURE: Final = "tf_efficientnet_lite0"
 IMAGENET: Final = "imagenet"
 INPUT_SIZE: Final = 224
 CHECKPOINT: Final = "checkpoint"
-# A bundle that is adapted knows chests already: it goes a little slower, and ends half-way between what it was and what the new
-# films made of it, which keeps most of both (Wortsman et al., CVPR 2022).
+# A bundle that is adapted knows chests already: it goes a little slower, and ends half-way between what it was and what
+# the new films made of it, which keeps most of both (Wortsman et al., CVPR 2022).
 _ADAPTATION_RATE: Final = 3e-4
 _ADAPTED_SHARE: Final = 0.5
 _JUDGED: Final = ("auc", "sensitivity", "specificity")
