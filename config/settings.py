@@ -88,6 +88,12 @@ class ResultsSettings(Section):
     heatmap_modality: Literal["source", "OT"] = "source"
 
 
+class WorklistSettings(Section):
+    """``[worklist]``: in which order studies are best read."""
+
+    longest_wait_minutes: float = Field(default=240.0, ge=1, le=100_000)
+
+
 class StorageSettings(Section):
     """``[storage]``: when the disk is too full to promise anything."""
 
@@ -133,6 +139,7 @@ class Settings(Section):
     destinations: tuple[Destination, ...] = Field(default=(), strict=False)
     model: ModelSettings = ModelSettings()
     results: ResultsSettings = ResultsSettings()
+    worklist: WorklistSettings = WorklistSettings()
     storage: StorageSettings = StorageSettings()
     retry: RetrySettings = RetrySettings()
     retention: RetentionSettings = RetentionSettings()

@@ -101,6 +101,26 @@ def test_a_failed_or_rejected_job_can_be_found_shown_and_retried(
     assert "nothing" in node.command("retry", "--all-failed").stdout
 
 
+def test_the_worklist_names_the_study_with_a_finding_before_one_without_an_answer(
+    node: NodeProcess, pacs: Pacs, tmp_path: Path
+) -> None:
+    lateral = chest_film(study="worklist, lateral", view="LL", AccessionNumber="ACC-LATER")
+    likely = chest_film(study="worklist, likely", AccessionNumber="ACC-FIRST")
+    for number, film in enumerate((lateral, likely)):
+        node.send(write(film, tmp_path / f"{number}.dcm"))
+        wait_for(lambda study=film.StudyInstanceUID: pacs.results(study)[0])
+    listed = node.json("worklist")
+    places = {row["accession_number"]: number for number, row in enumerate(listed)}
+    assert places["ACC-FIRST"] < places["ACC-LATER"]
+    first = listed[places["ACC-FIRST"]]
+    assert (first["answer"], first["study_instance_uid"]) == ("likely", likely.StudyInstanceUID)
+    assert 0 < first["score"] < 1
+    assert first["waits_seconds"] > 0
+    said = node.command("worklist").stdout
+    assert said.index("ACC-FIRST") < said.index("ACC-LATER")
+    assert "nothing" in node.command("worklist", "--hours", "0").stdout
+
+
 def test_status_says_when_no_node_has_run(tmp_path: Path) -> None:
     (tmp_path / "node.toml").write_text("", encoding="utf-8")
     ran = dicom_node("status", folder=tmp_path)
