@@ -27,13 +27,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from inference.card import CARD_NAME, GRAPH_NAME, WEIGHTS_NAME, ModelCard, load_card, write_card
 from inference.errors import DataUnusable, InferenceError, require_training_packages
 from inference.evaluation.evaluate import evaluate
-from inference.evaluation.tables import new_table, print_table, with_interval
 from inference.films import data as data_room
 from inference.films.data import Film, load_film, read_films
+from inference.training.adaptation import LEARNING_RATE, mix, print_adaptation, told
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from inference.network import FilmNetwork
     from inference.training.checkpoint import Progress as TrainingProgress
     from inference.training.fitting import FilmSet, Plan, Step
@@ -42,11 +40,6 @@ ARCHITECTURE: Final = "tf_efficientnet_lite0"
 IMAGENET: Final = "imagenet"
 INPUT_SIZE: Final = 224
 CHECKPOINT: Final = "checkpoint"
-# A bundle that is adapted knows chests already: it goes a little slower, and ends half-way between what it was and what
-# the new films made of it, which keeps most of both (Wortsman et al., CVPR 2022).
-_ADAPTATION_RATE: Final = 3e-4
-_ADAPTED_SHARE: Final = 0.5
-_JUDGED: Final = ("auc", "sensitivity", "specificity")
 _THRESHOLD: Final = 0.5  # where both errors cost the same, by the calibration
 
 
@@ -126,7 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
         console.print(str(error), markup=False, highlight=False)
         return 1
     if arguments.start:
-        _print_adaptation(card)
+        print_adaptation(card)
     return 0
 
 
@@ -186,13 +179,13 @@ def train(
         validation = _film_set(asked, plan.input_size, bar, "reading validation films")
         progress = _fit(network, plan, training, validation, out / CHECKPOINT, bar)
     if start is not None:
-        _mix(network, before, _ADAPTED_SHARE)
+        mix(network, before)
     account = account_of([*learnt, *asked], plan, progress, initial_weights, start)
     card = _write_bundle(out, network, plan, validation, ModelName(name, version), account)
     card = replace(card, figures=evaluate(out, data))
     if start is not None:
-        told = {"before": _told(evaluate(start, data)), "after": _told(card.figures)}
-        card = replace(card, training=card.training | {"adaptation": told})
+        adaptation = told(evaluate(start, data), card.figures)
+        card = replace(card, training=card.training | {"adaptation": adaptation})
     write_card(out, card)
     draw_curves(progress.history, progress.best_epoch, out / "curves.png")
     draw_confusion(card.figures, out / "confusion.png")
@@ -259,7 +252,7 @@ def _begin_from(start: Path, epochs: int, films_per_epoch: int, seed: int) -> "t
         films_per_epoch=films_per_epoch,
         seed=seed,
         stages=FROM_BUNDLE,
-        learning_rate=_ADAPTATION_RATE,
+        learning_rate=LEARNING_RATE,
         mean=card.mean,
         std=card.std,
     )
@@ -290,14 +283,6 @@ def _fit(
     progress = fit(network, plan, training, validation, checkpoint, device, report)
     network.cpu()
     return progress
-
-
-def _mix(network: "nn.Module", before: "nn.Module", share: float) -> None:
-    """Move the network back towards what it was before; `share` is what remains of the new."""
-    old = before.state_dict()
-    for name, value in network.state_dict().items():
-        if value.is_floating_point():
-            value.lerp_(old[name], 1.0 - share)
 
 
 def _write_bundle(
@@ -339,25 +324,6 @@ def _write_bundle(
     )
     write_card(out, card)
     return card
-
-
-def _told(figures: dict[str, Any]) -> dict[str, Any]:
-    """What an adaptation is judged by: AUC, sensitivity and specificity of each source's films and of their groups."""
-    return {
-        name: {figure: group[figure] for figure in ("films", *_JUDGED) if figure in group}
-        for name, group in figures["groups"].items()
-    }
-
-
-def _print_adaptation(card: ModelCard) -> None:
-    told = card.training["adaptation"]
-    table = new_table("Before and after", "films of", "films", "", *_JUDGED)
-    for name, after in told["after"].items():
-        if "auc" in after:
-            for word, group in (("before", told["before"][name]), ("after", after)):
-                cells = (with_interval(group[figure]) for figure in _JUDGED)
-                table.add_row(*((name, str(group["films"])) if word == "before" else ("", "")), word, *cells)
-    print_table(table)
 
 
 def _bar() -> Progress:

@@ -17,7 +17,8 @@ from inference.evaluation import evaluate as evaluate_command
 from inference.evaluation.evaluate import evaluate
 from inference.radiograph import Radiograph
 from inference.training import train as train_command
-from inference.training.train import _mix, train
+from inference.training.adaptation import mix
+from inference.training.train import train
 
 COLUMNS = ["file", "label", "patient", "source", "split", "findings", "view", "sex"]
 
@@ -239,7 +240,7 @@ def test_adapting_keeps_half_of_what_was_and_half_of_what_was_learnt() -> None:
     before, learnt = nn.BatchNorm1d(1), nn.BatchNorm1d(1)
     before.load_state_dict(before.state_dict() | {"weight": torch.tensor([2.0])})
     learnt.load_state_dict(learnt.state_dict() | {"weight": torch.tensor([4.0])})
-    _mix(learnt, before, 0.5)
+    mix(learnt, before)
     assert learnt.state_dict()["weight"] == 3.0
 
 
