@@ -29,6 +29,7 @@ from inference.evaluation.metrics import share_of, with_intervals
 from inference.films.data import Film, load_film, read_films
 from inference.prediction import Reason
 from inference.radiograph import Radiograph
+from inference.suitability import BLOCKS
 from inference.suitability_learned import KINDS, Array, LearnedSuitability, described
 from inference.training.mishaps import MISHAPS, Picture, another_exposure, no_film
 
@@ -185,7 +186,7 @@ def _describe(classifier: Classifier, examples: Iterable[_Example], what: str) -
 def _fit(examples: _Examples) -> LearnedSuitability:
     """Fit classifier and distance; where they refuse is not yet set."""
     suitable = examples.only(examples.kinds == 0)
-    channels = suitable.descriptions.shape[1] - 256
+    channels = suitable.descriptions.shape[1] - BLOCKS**2
     features = suitable.descriptions[:, :channels]
     axes, variances, remainder = _covariance(features, suitable)
     learned = LearnedSuitability(
