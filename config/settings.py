@@ -4,15 +4,26 @@ The default of every setting stands here and, with its reason, in ``node.toml``;
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from enum import StrEnum
 from ipaddress import IPv6Address, ip_address
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from config.errors import Fault
 from config.values import Address, AeTitle, Host, Name, OptionalSettingsPath, ScoreBand, SettingsPath
+
+
+class ResultKind(StrEnum):
+    """What can be sent of a study; a destination names the kinds that it gets."""
+
+    STRUCTURED_REPORT = "structured_report"
+    HEATMAP = "heatmap"
+    KEY_OBJECTS = "key_objects"
+    PRESENTATION_STATE = "presentation_state"
+    REVIEW_WORKITEM = "review_workitem"
 
 
 class Section(BaseModel):
@@ -62,12 +73,18 @@ class Source(Section):
 
 
 class Destination(Section):
-    """``[[destinations]]``: an archive that gets every result."""
+    """``[[destinations]]``: an archive that gets results."""
 
     name: Name
     ae_title: AeTitle
     host: Host
     port: int = Field(ge=1, le=65535)
+    objects: tuple[Annotated[ResultKind, Field(strict=False)], ...] = Field(
+        default=(ResultKind.STRUCTURED_REPORT, ResultKind.HEATMAP),
+        strict=False,
+        min_length=1,
+        description="a list of " + ", ".join(f'"{kind}"' for kind in ResultKind) + ", not empty",
+    )
 
 
 class ModelSettings(Section):
