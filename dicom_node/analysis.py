@@ -10,7 +10,7 @@ from pathlib import Path
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from config.settings import Settings
+from config.settings import Destination, ResultKind, Settings
 from dicom_node.header import read_header
 from dicom_node.results import build_results, encode
 from dicom_node.results.study import Film, StudyReading
@@ -59,15 +59,22 @@ class Analyst:
             revision=task.revision,
             reported_at=datetime.fromtimestamp(task.reported_at, UTC),
             predecessor=task.predecessor,
+            priors=task.priors,
         )
-        return tuple(_result(made) for made in build_results(reading, self._settings.results, radiograph_of))
+        results = build_results(reading, self._settings.results, self._wanted(), radiograph_of)
+        return tuple(self._result(kind, made) for kind, made in results.items())
 
+    def _wanted(self) -> list[frozenset[ResultKind]]:
+        """What each destination gets; without destinations, what one gets whose settings name nothing."""
+        wanted = [frozenset(destination.objects) for destination in self._settings.destinations]
+        return wanted or [frozenset(Destination.model_fields["objects"].default)]
 
-def _result(made: Dataset) -> ResultObject:
-    return ResultObject(
-        "structured_report" if made.Modality == "SR" else "heatmap",
-        str(made.SOPClassUID),
-        str(made.SOPInstanceUID),
-        str(made.SeriesInstanceUID),
-        encode(made),
-    )
+    def _result(self, kind: ResultKind, made: Dataset) -> ResultObject:
+        return ResultObject(
+            kind,
+            str(made.SOPClassUID),
+            str(made.SOPInstanceUID),
+            str(made.SeriesInstanceUID),
+            encode(made),
+            tuple(to.name for to in self._settings.destinations if kind in to.objects),
+        )

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from dicom_node.results.study import Predecessor
+from config.settings import ResultKind
+from dicom_node.results.study import Predecessor, PriorAnswer
 from inference.prediction import Outcome
 
 
@@ -17,20 +18,25 @@ class AnalysedFilm:
 
 @dataclass(frozen=True, slots=True)
 class StudyTask:
-    """A study to report on. `reported_at` (seconds since 1970) is the time that all its objects carry."""
+    """A study to report on. `reported_at` (seconds since 1970) is the time that all its objects carry.
+
+    `priors` are the answers to the patient's earlier studies, newest first.
+    """
 
     films: tuple[AnalysedFilm, ...]
     revision: int
     reported_at: float
     predecessor: Predecessor | None
+    priors: tuple[PriorAnswer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ResultObject:
-    """An object to send, as the bytes of a Part 10 file."""
+    """An object to send, as the bytes of a Part 10 file, to the destinations of these names."""
 
-    kind: str
+    kind: ResultKind
     sop_class_uid: str
     sop_instance_uid: str
     series_instance_uid: str
     content: bytes
+    destinations: tuple[str, ...]

@@ -8,7 +8,9 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, Comprehensive3DSRStorage, ExplicitVRLittleEndian
 
+from config.settings import Destination, ResultKind, ResultsSettings
 from dicom_node.demo.phantom import BLACK_TO_WHITE, chest_phantom
+from dicom_node.results import build_results
 from dicom_node.results.source import text_of
 from dicom_node.results.study import Film, Predecessor, StudyReading
 from inference.card import ModelCard
@@ -37,6 +39,8 @@ REPORTED_AT = datetime(2026, 3, 1, 23, 30, 5, tzinfo=UTC)
 PREDECESSOR = Predecessor(Comprehensive3DSRStorage, made_uid("earlier report"), made_uid("earlier series"))
 RIGHT_LOWER = Region(left=40, top=180, right=120, bottom=260)
 LATERAL = NotAnalysable(Reason.LATERAL_VIEW)
+USUAL = frozenset(Destination.model_fields["objects"].default)
+EVERYTHING = frozenset(ResultKind)
 
 
 def attention(rows: int = 12, columns: int = 12, x: float = 0.3, y: float = 0.65) -> Attention:
@@ -87,3 +91,14 @@ def radiograph(rows: int = 320, columns: int = 280) -> Radiograph:
     """The phantom chest as a viewer would show it."""
     film = chest_phantom(rows, columns, opacity=True)
     return Radiograph((film / BLACK_TO_WHITE).astype(np.float32))
+
+
+def results_of(
+    study: StudyReading, *wanted: frozenset[ResultKind], **settings: object
+) -> dict[ResultKind, Dataset]:
+    """What is sent of a study to destinations that want these kinds, by default to one that wants everything.
+
+    Keyword arguments are settings of results; the film under the heatmap is a small phantom.
+    """
+    chosen = ResultsSettings.model_validate(settings)
+    return build_results(study, chosen, wanted or (EVERYTHING,), lambda _film: radiograph(60, 50))

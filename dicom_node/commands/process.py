@@ -1,7 +1,9 @@
 """Analyse DICOM files and write the objects that the node would send, without network or database.
 
-Files of one study are reported together. For each study a folder below DIR gets the structured report (report.dcm,
-and readable as report.txt) and, where the node would send one, the heatmap (heatmap.dcm, heatmap.png).
+Files of one study are reported together. For each study a folder below DIR gets what the node would send of it to the
+destinations in the settings, or, without any, the first two of these: the structured report (report.dcm, and readable
+as report.txt), the heatmap (heatmap.dcm, heatmap.png), the key objects (key_objects.dcm) and the presentation state
+(presentation_state.dcm).
 """
 
 import argparse
@@ -13,6 +15,7 @@ from pathlib import Path
 from PIL import Image
 from pydicom import dcmread
 
+from config.settings import ResultKind
 from dicom_node import logs
 from dicom_node.analysis import Analyst
 from dicom_node.commands.options import add_config, settings_of
@@ -60,12 +63,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def write_result(made: ResultObject, folder: Path) -> None:
     """Write an object as it is sent, and beside it in a form that people can look at."""
+    name = "report" if made.kind is ResultKind.STRUCTURED_REPORT else made.kind
+    (folder / f"{name}.dcm").write_bytes(made.content)
     dataset = dcmread(io.BytesIO(made.content))
-    if made.kind == "structured_report":
-        (folder / "report.dcm").write_bytes(made.content)
+    if made.kind is ResultKind.STRUCTURED_REPORT:
         (folder / "report.txt").write_text(readable_text(dataset), encoding="utf-8")
-    else:
-        (folder / "heatmap.dcm").write_bytes(made.content)
+    elif made.kind is ResultKind.HEATMAP:
         Image.fromarray(dataset.pixel_array).save(folder / "heatmap.png")
 
 

@@ -1,33 +1,52 @@
 """The one way from what was found in a study to the objects that are sent."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from pydicom.dataset import Dataset
 
-from config.settings import ResultsSettings
+from config.settings import ResultKind, ResultsSettings
 from dicom_node.results.heatmap_image import build_heatmap
 from dicom_node.results.structured_report import build_structured_report
 from dicom_node.results.study import Film, StudyReading
-from inference.prediction import Answer
 from inference.radiograph import Radiograph
 
 
 def build_results(
-    study: StudyReading, settings: ResultsSettings, radiograph_of: Callable[[Film], Radiograph]
-) -> tuple[Dataset, ...]:
-    """Build everything that is sent of a study, in the order of sending: the report, then its heatmap.
+    study: StudyReading,
+    settings: ResultsSettings,
+    wanted: Collection[frozenset[ResultKind]],
+    radiograph_of: Callable[[Film], Radiograph],
+) -> dict[ResultKind, Dataset]:
+    """Build what is sent of a study, in the order of sending.
 
-    There is a report for every study, and one heatmap where pneumonia is likely or uncertain (of the film that speaks
-    for the study), or where the settings want one of negatives too.
+    There is a report for every study, and one heatmap where a film is flagged (of the film that speaks for the
+    study), or where the settings want one of negatives too.
 
     Parameters
     ----------
+    wanted
+        The kinds that each destination gets. An object is the same for all, so it points to another one of these
+        only where whoever gets the first gets the other too: what it names must exist there.
     radiograph_of
         Gives a film's pixels as a viewer shows them; called for the film of the heatmap alone.
     """
+    asked = frozenset[ResultKind]().union(*wanted)
     heatmap = None
-    shown = set(Answer) if settings.heatmap_for_negatives else {Answer.LIKELY, Answer.UNCERTAIN}
-    if study.answer in shown:
+    if ResultKind.HEATMAP in asked and _has_heatmap(study, settings):
         heatmap = build_heatmap(study, radiograph_of(study.leading_film), settings.heatmap_modality)
-    report = build_structured_report(study, heatmap)
-    return (report,) if heatmap is None else (report, heatmap)
+
+    def heatmap_beside(kind: ResultKind) -> Dataset | None:
+        everywhere = all(ResultKind.HEATMAP in kinds for kinds in wanted if kind in kinds)
+        return heatmap if everywhere else None
+
+    made: dict[ResultKind, Dataset] = {}
+    if ResultKind.STRUCTURED_REPORT in asked:
+        beside = heatmap_beside(ResultKind.STRUCTURED_REPORT)
+        made[ResultKind.STRUCTURED_REPORT] = build_structured_report(study, beside)
+    if heatmap is not None:
+        made[ResultKind.HEATMAP] = heatmap
+    return made
+
+
+def _has_heatmap(study: StudyReading, settings: ResultsSettings) -> bool:
+    return bool(study.flagged_films or (settings.heatmap_for_negatives and study.predicted_films))

@@ -42,6 +42,20 @@ class Predecessor:
 
 
 @dataclass(frozen=True, slots=True)
+class PriorAnswer:
+    """What was said of an earlier study of the same patient.
+
+    `study_date` is a DICOM date (YYYYMMDD), empty where it is not known. `same_model` tells whether the model was the
+    one that speaks now: scores of two models do not compare.
+    """
+
+    study_date: str
+    score: float
+    answer: Answer
+    same_model: bool
+
+
+@dataclass(frozen=True, slots=True)
 class StudyReading:
     """Every image of a study that was looked at, by whom, when, and after which earlier report.
 
@@ -56,6 +70,8 @@ class StudyReading:
     reported_at
         When the report's job was first claimed; every date and time in the objects is this one, so that building
         them again gives the same bytes.
+    priors
+        The answers to the patient's earlier studies, newest first.
     """
 
     films: tuple[Film, ...]
@@ -64,6 +80,7 @@ class StudyReading:
     revision: int
     reported_at: datetime
     predecessor: Predecessor | None
+    priors: tuple[PriorAnswer, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what cannot be reported.
@@ -89,6 +106,11 @@ class StudyReading:
     def films_answered(self, answer: Answer | None) -> tuple[Film, ...]:
         """The films of which the model says this; None: those that it has no answer for."""
         return tuple(film for film in self.films if film.answer is answer)
+
+    @property
+    def flagged_films(self) -> tuple[Film, ...]:
+        """The films that a person should look at: those of which pneumonia is likely or uncertain."""
+        return tuple(film for film in self.films if film.answer in (Answer.LIKELY, Answer.UNCERTAIN))
 
     @property
     def answer(self) -> Answer | None:

@@ -3,19 +3,18 @@
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import pytest
 from pydicom.dataset import Dataset
 
-from config.settings import ResultsSettings
-from dicom_node.results import as_comprehensive_sr, build_results, encode
+from config.settings import ResultKind
+from dicom_node.results import as_comprehensive_sr, encode
 from dicom_node.results.study import Film, StudyReading
 from inference.prediction import NotAnalysable, Reason, Side
 from tests.builders import NAMES, Name, chest_film
 from tests.hostile_headers import CASES, Case
 from tests.integration.conftest import tool
-from tests.readings import LATERAL, film, header_of, likely, radiograph, reading, uncertain, unlikely
+from tests.readings import LATERAL, film, header_of, likely, reading, results_of, uncertain, unlikely
 
 STUDIES = {
     "likely": lambda: reading(film(likely())),
@@ -45,9 +44,8 @@ STUDIES = {
 }
 
 
-def results_of(study: StudyReading) -> tuple[Dataset, ...]:
-    settings = ResultsSettings(heatmap_for_negatives=True)
-    return build_results(study, settings, lambda _film: radiograph(60, 50))
+def report_of(study: StudyReading) -> Dataset:
+    return results_of(study, heatmap_for_negatives=True)[ResultKind.STRUCTURED_REPORT]
 
 
 def written(result: Dataset, folder: Path) -> Path:
@@ -72,13 +70,13 @@ def complaints(path: Path) -> list[str]:
 
 @pytest.mark.parametrize("study", STUDIES.values(), ids=STUDIES)
 def test_dciodvfy_finds_no_error_in_any_result(study: Callable[[], StudyReading], tmp_path: Path) -> None:
-    for result in results_of(study()):
+    for result in results_of(study(), heatmap_for_negatives=True).values():
         assert errors(written(result, tmp_path)) == []
 
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 def test_dciodvfy_finds_no_error_in_any_character_set(name: Name, tmp_path: Path) -> None:
-    for result in results_of(reading(film(likely(), name=name))):
+    for result in results_of(reading(film(likely(), name=name))).values():
         assert errors(written(result, tmp_path)) == []
 
 
@@ -86,21 +84,18 @@ def test_dciodvfy_finds_no_error_in_any_character_set(name: Name, tmp_path: Path
 def test_dciodvfy_finds_no_error_in_the_report_for_older_peers(
     study: Callable[[], StudyReading], tmp_path: Path
 ) -> None:
-    assert errors(written(as_comprehensive_sr(results_of(study())[0]), tmp_path)) == []
+    assert errors(written(as_comprehensive_sr(report_of(study())), tmp_path)) == []
 
 
 @pytest.mark.parametrize("modality", ["source", "OT"])
-def test_dciodvfy_finds_no_error_in_a_heatmap_of_either_modality(
-    modality: Literal["source", "OT"], tmp_path: Path
-) -> None:
-    settings = ResultsSettings(heatmap_modality=modality)
-    _, heatmap = build_results(reading(film(likely())), settings, lambda _film: radiograph(60, 50))
-    assert errors(written(heatmap, tmp_path)) == []
+def test_dciodvfy_finds_no_error_in_a_heatmap_of_either_modality(modality: str, tmp_path: Path) -> None:
+    results = results_of(reading(film(likely())), heatmap_modality=modality)
+    assert errors(written(results[ResultKind.HEATMAP], tmp_path)) == []
 
 
 @pytest.mark.parametrize("study", STUDIES.values(), ids=STUDIES)
 def test_dsrdump_reads_every_report(study: Callable[[], StudyReading], tmp_path: Path) -> None:
-    report = results_of(study())[0]
+    report = report_of(study())
     assert complaints(written(report, tmp_path)) == []
     assert complaints(written(as_comprehensive_sr(report), tmp_path)) == []
 
@@ -117,7 +112,7 @@ def test_pixelmed_finds_no_error_in_a_report(name: str, tmp_path: Path) -> None:
     """The validator that IHE AI Results asks for; what it does not know of TID 1500 is a warning."""
     if not Path("/usr/share/java/pixelmed.jar").exists():
         pytest.skip("peer missing: libpixelmed-java is not installed")
-    report = written(results_of(STUDIES[name]())[0], tmp_path)
+    report = written(report_of(STUDIES[name]()), tmp_path)
     done = subprocess.run([tool("java"), *PIXELMED, report], capture_output=True, text=True, check=False)
     assert "Found Root Template TID_1500" in done.stdout + done.stderr
     assert "IOD validation complete" in done.stdout + done.stderr
@@ -128,6 +123,6 @@ def test_pixelmed_finds_no_error_in_a_report(name: str, tmp_path: Path) -> None:
 def test_what_is_wrong_with_a_result_was_wrong_with_its_source(case: Case, tmp_path: Path) -> None:
     header = header_of(chest_film())
     case.change(header)
-    for result in results_of(reading(Film(header, likely()))):
+    for result in results_of(reading(Film(header, likely()))).values():
         found = errors(written(result, tmp_path))
         assert [line for line in found if not any(own in line for own in case.sources_own)] == []

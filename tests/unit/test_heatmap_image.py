@@ -15,7 +15,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
 
-from config.settings import ResultsSettings
+from config.settings import ResultKind, ResultsSettings
 from dicom_node.results import build_results, encode
 from dicom_node.results.colours import colour_scale
 from dicom_node.results.heatmap_image import build_heatmap
@@ -27,7 +27,18 @@ from inference.card import ModelCard
 from inference.prediction import Attention, NotAnalysable, Outcome, Prediction, Reason, Region, Side
 from inference.radiograph import Radiograph
 from tests.builders import NAMES
-from tests.readings import CARD, LATERAL, film, likely, radiograph, reading, uncertain, unlikely
+from tests.readings import (
+    CARD,
+    LATERAL,
+    USUAL,
+    film,
+    likely,
+    radiograph,
+    reading,
+    results_of,
+    uncertain,
+    unlikely,
+)
 
 SIZES = [
     (512, 420),
@@ -296,10 +307,8 @@ class TestObject:
         [("DX", "source", "DX"), ("CR", "source", "CR"), ("CR", "OT", "OT"), ("XX", "source", "OT")],
     )
     def test_its_modality_is_as_set(self, source: str, setting: str, written: str) -> None:
-        settings = ResultsSettings.model_validate({"heatmap_modality": setting})
-        study = reading(film(likely(), Modality=source))
-        _, heatmap = build_results(study, settings, lambda _film: radiograph(60, 50))
-        assert heatmap.Modality == written
+        results = results_of(reading(film(likely(), Modality=source)), heatmap_modality=setting)
+        assert results[ResultKind.HEATMAP].Modality == written
 
     def test_its_series_starts_with_the_answer(self) -> None:
         description = heatmap_of(film(likely())).SeriesDescription
@@ -325,7 +334,8 @@ class TestResultsOfAStudy:
             return radiograph(60, 50)
 
         films = [film(likely(0.5), "1"), film(likely(0.9), "2"), film(unlikely(), "3"), film(LATERAL, "4")]
-        report, heatmap = build_results(reading(*films), ResultsSettings(), radiograph_of)
+        results = build_results(reading(*films), ResultsSettings(), [USUAL], radiograph_of)
+        report, heatmap = results.values()
         assert (report.Modality, heatmap.Modality) == ("SR", "DX")
         assert asked == [films[1]]
         (reference,) = heatmap.SourceImageSequence
@@ -344,26 +354,22 @@ class TestResultsOfAStudy:
         ],
     )
     def test_others_have_one_only_as_set(self, outcome: Outcome | None, wanted: bool, objects: int) -> None:
-        settings = ResultsSettings(heatmap_for_negatives=wanted)
-        results = build_results(reading(film(outcome)), settings, lambda _film: radiograph(60, 50))
-        assert len(results) == objects
+        assert len(results_of(reading(film(outcome)), USUAL, heatmap_for_negatives=wanted)) == objects
 
     def test_the_heatmap_for_a_negative_is_of_the_highest_score(self) -> None:
-        settings = ResultsSettings(heatmap_for_negatives=True)
         films = [film(unlikely(0.1), "1"), film(unlikely(0.3), "2"), film(LATERAL, "3")]
-        _, heatmap = build_results(reading(*films), settings, lambda _film: radiograph(60, 50))
-        (reference,) = heatmap.SourceImageSequence
+        results = results_of(reading(*films), heatmap_for_negatives=True)
+        (reference,) = results[ResultKind.HEATMAP].SourceImageSequence
         assert reference.ReferencedSOPInstanceUID == text_of(films[1].header, "SOPInstanceUID")
 
 
 DIGESTS = """
 import hashlib
-from config.settings import ResultsSettings
-from dicom_node.results import build_results, encode
+from dicom_node.results import encode
 from tests.builders import NAMES
-from tests.readings import film, likely, radiograph, reading
+from tests.readings import film, likely, reading, results_of
 study = reading(film(likely(), "1", name=NAMES["japanese"]), film(likely(0.7), "2"))
-for result in build_results(study, ResultsSettings(), lambda _film: radiograph()):
+for result in results_of(study).values():
     print(hashlib.sha256(encode(result)).hexdigest())
 """
 

@@ -15,13 +15,12 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
-from config.settings import ResultsSettings
-from dicom_node.results import build_results, encode
+from dicom_node.results import encode
 from dicom_node.results.study import Film
 from inference.prediction import NotAnalysable, Outcome, Reason
 from tests.builders import NAMES, Name, chest_film
 from tests.hostile_headers import CASES, Case, put
-from tests.readings import header_of, likely, radiograph, reading
+from tests.readings import USUAL, header_of, likely, reading, results_of
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::UserWarning:pydicom"
@@ -39,10 +38,10 @@ def raw_values(dataset: Dataset) -> dict[int, bytes]:
     return values
 
 
-def results_of(header: Dataset, outcome: Outcome | None) -> list[Dataset]:
-    study = reading(Film(header, outcome))
-    made = build_results(study, ResultsSettings(), lambda _film: radiograph(60, 50))
-    return [dcmread(BytesIO(encode(result))) for result in made]
+def received(header: Dataset, outcome: Outcome | None) -> list[Dataset]:
+    """What an archive reads of the results."""
+    made = results_of(reading(Film(header, outcome)), USUAL)
+    return [dcmread(BytesIO(encode(result))) for result in made.values()]
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
@@ -50,7 +49,7 @@ def test_what_a_hostile_header_says_of_the_patient_is_in_the_results_byte_by_byt
     header = header_of(chest_film())
     case.change(header)
     expected = {tag: value for tag, value in raw_values(header).items() if tag >> 16 == 0x0010}
-    results = results_of(header, likely())
+    results = received(header, likely())
     assert [result.SOPClassUID for result in results] == [
         Comprehensive3DSRStorage,
         SecondaryCaptureImageStorage,
@@ -64,14 +63,14 @@ def test_what_a_hostile_header_says_of_the_patient_is_in_the_results_byte_by_byt
 def test_no_header_stops_the_report_on_an_image_without_an_answer(case: Case) -> None:
     header = header_of(chest_film())
     case.change(header)
-    assert len(results_of(header, NotAnalysable(Reason.NO_PIXELS))) == 1
+    assert len(received(header, NotAnalysable(Reason.NO_PIXELS))) == 1
 
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 def test_names_in_any_character_set_come_back_as_they_went_in(name: Name) -> None:
     header = header_of(chest_film(name=name, kind="CR"))
     expected = raw_values(header_of(chest_film(name=name, kind="CR")))
-    for result in results_of(header, likely()):
+    for result in received(header, likely()):
         assert raw_values(result)[0x00100010] == expected[0x00100010]
         assert str(result.PatientName) == name.text
         assert result.get("SpecificCharacterSet") == header.get("SpecificCharacterSet")
@@ -82,7 +81,7 @@ def test_texts_in_sequences_come_back_as_they_went_in() -> None:
     source = chest_film(name=name)
     source.OtherPatientIDsSequence[0].IssuerOfPatientID = "山田病院"
     source.RequestAttributesSequence[0].RequestedProcedureDescription = "胸部"
-    report, heatmap = results_of(header_of(source), likely())
+    report, heatmap = received(header_of(source), likely())
     assert report.OtherPatientIDsSequence[0].IssuerOfPatientID == "山田病院"
     assert report.ReferencedRequestSequence[0].RequestedProcedureDescription == "胸部"
     assert heatmap.RequestAttributesSequence[0].RequestedProcedureDescription == "胸部"
@@ -91,7 +90,7 @@ def test_texts_in_sequences_come_back_as_they_went_in() -> None:
 def test_a_value_of_odd_length_is_padded() -> None:
     header = header_of(chest_film())
     put(header, "PatientID", b"MRN-1")
-    for result in results_of(header, likely()):
+    for result in received(header, likely()):
         assert result.get_item("PatientID").value == b"MRN-1 "
 
 
@@ -99,14 +98,14 @@ def test_a_value_of_odd_length_is_padded() -> None:
 def test_a_text_of_the_wrong_representation_gets_the_right_one(written: str) -> None:
     header = header_of(chest_film())
     put(header, "PatientID", b"MRN-1 ", written)
-    for result in results_of(header, likely()):
+    for result in received(header, likely()):
         assert result.get_item("PatientID").VR == "LO"
 
 
 def test_a_sequence_hidden_in_an_unknown_representation_is_found() -> None:
     header = header_of(chest_film())
     CASES["other IDs of unknown representation"].change(header)
-    for result in results_of(header, likely()):
+    for result in received(header, likely()):
         assert result.OtherPatientIDsSequence[0].PatientID == "OTHER1"
 
 
@@ -115,44 +114,44 @@ def test_an_item_with_a_character_set_of_its_own_keeps_it() -> None:
     item = source.OtherPatientIDsSequence[0]
     item.SpecificCharacterSet = "ISO_IR 192"
     item.IssuerOfPatientID = "山田病院"
-    for result in results_of(header_of(source), likely()):
+    for result in received(header_of(source), likely()):
         assert result.OtherPatientIDsSequence[0].IssuerOfPatientID == "山田病院"
 
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 def test_an_implicit_source_gives_the_same_patient_as_an_explicit_one(name: Name) -> None:
-    explicit, _ = results_of(header_of(chest_film(name=name)), likely())
-    implicit, _ = results_of(header_of(chest_film(name=name), ImplicitVRLittleEndian), likely())
+    explicit, _ = received(header_of(chest_film(name=name)), likely())
+    implicit, _ = received(header_of(chest_film(name=name), ImplicitVRLittleEndian), likely())
     assert implicit == explicit
 
 
 def test_a_big_endian_source_gives_the_same_patient_as_a_little_endian_one() -> None:
     film = chest_film(PregnancyStatus=4)
-    little, _ = results_of(header_of(film), likely())
+    little, _ = received(header_of(film), likely())
     film.PixelData = np.frombuffer(film.PixelData, "<u2").astype(">u2").tobytes()
-    big, _ = results_of(header_of(film, ExplicitVRBigEndian), likely())
+    big, _ = received(header_of(film, ExplicitVRBigEndian), likely())
     assert big.PregnancyStatus == 4
     assert big == little
 
 
 def test_a_header_that_was_looked_into_gives_the_same_patient() -> None:
-    untouched, _ = results_of(header_of(chest_film(name=NAMES["korean"])), likely())
+    untouched, _ = received(header_of(chest_film(name=NAMES["korean"])), likely())
     header = header_of(chest_film(name=NAMES["korean"]))
     for element in header.iterall():
         assert element.value is not None
-    assert results_of(header, likely())[0] == untouched
+    assert received(header, likely())[0] == untouched
 
 
 def test_building_leaves_the_header_undecoded() -> None:
     header = header_of(chest_film(name=NAMES["japanese"]))
-    results_of(header, likely())
+    received(header, likely())
     assert header.get_item("PatientName").is_raw
 
 
 def test_private_attributes_stay_at_home() -> None:
     header = header_of(chest_film())
     CASES["private attributes"].change(header)
-    for result in results_of(header, likely()):
+    for result in received(header, likely()):
         assert not any(tag.is_private for tag in result.keys())  # noqa: SIM118
 
 
@@ -166,6 +165,6 @@ def test_no_warning_carries_what_a_header_says_of_a_patient(case: Case) -> None:
     study = reading(Film(header, likely()))
     with warnings.catch_warnings(record=True) as escaped:
         warnings.simplefilter("always")
-        for result in build_results(study, ResultsSettings(), lambda _film: radiograph(60, 50)):
+        for result in results_of(study).values():
             encode(result)
     assert [str(warning.message) for warning in escaped] == []
