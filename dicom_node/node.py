@@ -8,6 +8,8 @@ from enum import StrEnum
 import structlog
 
 from config.settings import Settings
+from dicom_node.channels.channel import Channel
+from dicom_node.channels.storage import StorageChannel
 from dicom_node.loop import Loop
 from dicom_node.receiver import Receiver
 from dicom_node.sender import Sender
@@ -69,10 +71,7 @@ class Node:
             self._analysing = Loop("analyse", self._worker.step)
             self._prepare_shadow()
         if Role.DELIVER in self._roles:
-            for destination in self._settings.destinations:
-                sender = Sender(self._settings, destination, self._folder, self._owner)
-                self._senders.append(sender)
-                self._delivering.append(Loop(f"deliver to {destination.name}", sender.step))
+            self._prepare_senders()
         if Role.RECEIVE in self._roles:
             self._receiver = Receiver(self._settings, self._folder, self._wake_worker)
             self.address = self._receiver.start()
@@ -98,6 +97,18 @@ class Node:
             audit.append(connection, time.time(), "node_stopped", roles=sorted(self._roles))
         self._folder.close()
         _log.info("node_stopped", role=sorted(self._roles))
+
+    def _prepare_senders(self) -> None:
+        """Set up one sender for each destination, whatever protocol it speaks."""
+        settings = self._settings
+        channels: dict[str, Channel] = {
+            destination.name: StorageChannel(settings.node.ae_title, destination)
+            for destination in settings.destinations
+        }
+        for name, channel in channels.items():
+            sender = Sender(settings.retry, name, channel, self._folder, self._owner)
+            self._senders.append(sender)
+            self._delivering.append(Loop(f"deliver to {name}", sender.step))
 
     def _prepare_shadow(self) -> None:
         """Set up the candidate, if there is one; the node does its work without one that is missing or damaged."""

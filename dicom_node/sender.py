@@ -1,30 +1,17 @@
-"""The Storage SCU: takes results from the outbox to one destination, over an association that is kept open.
+"""Takes results from the outbox to one destination: claims, sends, and writes down how it ended.
 
-Sending again is always safe: a result is the same bytes under the same UID however often it is sent, and an archive
-that has it already changes nothing. So whatever is not a clear answer is tried again, for days.
+How a destination is spoken to is its channel's business (`dicom_node.channels`).
 """
 
-import io
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from pydicom import dcmread
-from pydicom.dataset import Dataset
-from pydicom.uid import (
-    Comprehensive3DSRStorage,
-    ComprehensiveSRStorage,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    SecondaryCaptureImageStorage,
-)
-from pynetdicom.association import Association
 
-from config.settings import Destination, Settings
-from dicom_node.associations import open_association
+from config.settings import RetrySettings
+from dicom_node.channels.channel import Channel, Delivered
 from dicom_node.errors import (
     AssociationRefused,
     DeliveryFault,
@@ -32,7 +19,6 @@ from dicom_node.errors import (
     ResultRefused,
     TransferFailed,
 )
-from dicom_node.results import as_comprehensive_sr
 from dicom_node.retry import GiveUp, Policy, decide
 from storage import audit, queue
 from storage.errors import LeaseLost, ObjectMissing
@@ -41,54 +27,47 @@ from storage.records import Delivery
 from storage.schema import deliveries
 
 POLL_SECONDS = 1.0
+PRECEDED_SECONDS = 0.5
+"""What is due may wait for an earlier result of its study: how soon to look again."""
 LEASE_SECONDS = 300.0  # longer than connecting, negotiating and storing one object may take together
 DAY = 86400.0
-
-# PS3.4 table B.2-1 and PS3.7 annex C
-SUCCESS = 0x0000
-DUPLICATE_SOP_INSTANCE = 0x0111
-SOP_CLASS_NOT_SUPPORTED = 0x0122
-
-_SYNTAXES = [str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)]
-CONTEXTS = {
-    str(Comprehensive3DSRStorage): _SYNTAXES,
-    str(ComprehensiveSRStorage): _SYNTAXES,
-    str(SecondaryCaptureImageStorage): _SYNTAXES,
-}
 
 _log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """The destination has the object: its status (0x0000, or a warning), and the UID it was sent under."""
-
-    status: int
-    sop_instance_uid: str
-
-
 class Sender:
-    """Delivers to one destination; a slow or dead one keeps nobody else waiting."""
+    """Delivers to one destination; a slow or dead one keeps nobody else waiting.
+
+    Parameters
+    ----------
+    destination
+        Its name in the settings.
+    awaits_commitment
+        What was delivered there is not done before the destination has promised to keep it.
+    """
 
     def __init__(
         self,
-        settings: Settings,
-        destination: Destination,
+        retry: RetrySettings,
+        destination: str,
+        channel: Channel,
         folder: DataFolder,
         owner: str,
+        *,
+        awaits_commitment: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._ae_title = settings.node.ae_title
         self._destination = destination
+        self._channel = channel
         self._folder = folder
         self._owner = owner
+        self._awaits_commitment = awaits_commitment
         self._clock = clock
         self._policy = Policy(
-            first_seconds=settings.retry.deliver_first_seconds,
-            longest_seconds=settings.retry.deliver_longest_seconds,
-            give_up_after_seconds=settings.retry.deliver_give_up_days * DAY,
+            first_seconds=retry.deliver_first_seconds,
+            longest_seconds=retry.deliver_longest_seconds,
+            give_up_after_seconds=retry.deliver_give_up_days * DAY,
         )
-        self._association: Association | None = None
         self._connect_failures = 0
         self._connect_not_before = 0.0
 
@@ -101,69 +80,48 @@ class Sender:
         now = self._clock()
         if now < self._connect_not_before:
             return min(POLL_SECONDS, self._connect_not_before - now)
-        name = self._destination.name
+        name = self._destination
         with self._folder.database.read() as connection:
             due = queue.next_due(connection, deliveries, deliveries.c.destination == name)
         if due is None or due > now:
             return POLL_SECONDS if due is None else min(POLL_SECONDS, due - now)
         with self._folder.database.write() as connection:
             delivery = queue.claim_delivery(connection, name, self._owner, now, LEASE_SECONDS)
-        if delivery is not None:
-            try:
-                self._deliver(delivery)
-            except LeaseLost:
-                _log.warning("lease_lost", delivery=delivery.id)
-            except Exception as error:
-                # what nobody foresaw is tried again like what was, and then told by the loop
-                self._try_later(delivery, TransferFailed(type(error).__name__), delivery.attempts)
-                raise
+        if delivery is None:
+            return PRECEDED_SECONDS
+        try:
+            self._deliver(delivery)
+        except LeaseLost:
+            _log.warning("lease_lost", delivery=delivery.id)
+        except Exception as error:
+            # what nobody foresaw is tried again like what was, and then told by the loop
+            self._try_later(delivery, TransferFailed(type(error).__name__), delivery.attempts)
+            raise
         return 0.0
 
     def close(self) -> None:
-        """Release the association."""
-        if self._association is not None and self._association.is_established:
-            self._association.release()
-        self._association = None
+        """End the connection."""
+        self._channel.close()
 
     def _deliver(self, delivery: Delivery) -> None:
         started = time.perf_counter()
         try:
-            sent = self._send(delivery)
+            content = self._folder.objects.read(delivery.result.object_key)
+            sent = self._channel.send(content)
         except (PeerUnreachable, AssociationRefused) as fault:
             self._connect_failures += 1
-            at = self._try_later(delivery, fault, self._connect_failures)
-            self._connect_not_before = at
+            self._connect_not_before = self._try_later(delivery, fault, self._connect_failures)
         except TransferFailed as fault:
+            self._connect_failures = 0
             self._try_later(delivery, fault, delivery.attempts)
         except ResultRefused as fault:
+            self._connect_failures = 0
             self._end(delivery, queue.reject, "delivery_rejected", fault.reason, fault.status)
         except ObjectMissing:
             self._end(delivery, queue.give_up, "delivery_failed", "object_missing", None)
         else:
-            now = self._clock()
-            with self._folder.database.write() as connection:
-                changed = (
-                    sent.sop_instance_uid
-                    if sent.sop_instance_uid != delivery.result.sop_instance_uid
-                    else None
-                )
-                queue.succeed(
-                    connection,
-                    deliveries,
-                    delivery.id,
-                    self._owner,
-                    now,
-                    status=sent.status,
-                    sent_sop_instance_uid=changed,
-                )
-                audit.append(
-                    connection,
-                    now,
-                    "result_delivered",
-                    destination=delivery.destination,
-                    sop_instance_uid=sent.sop_instance_uid,
-                    status=sent.status,
-                )
+            self._connect_failures = 0
+            self._note_delivered(delivery, sent)
             _log.info(
                 "result_delivered",
                 delivery=delivery.id,
@@ -173,29 +131,24 @@ class Sender:
                 milliseconds=round((time.perf_counter() - started) * 1000, 1),
             )
 
-    def _send(self, delivery: Delivery) -> Delivered:
-        dataset: Dataset = dcmread(io.BytesIO(self._folder.objects.read(delivery.result.object_key)))
-        association = self._connected()
-        accepted = {str(context.abstract_syntax) for context in association.accepted_contexts}
-        if dataset.SOPClassUID not in accepted:
-            if dataset.SOPClassUID != Comprehensive3DSRStorage or ComprehensiveSRStorage not in accepted:
-                raise ResultRefused(f"presentation context refused: {dataset.SOPClassUID.name}")
-            dataset = as_comprehensive_sr(dataset)
-        status = _store(association, dataset)
-        refused = status == SOP_CLASS_NOT_SUPPORTED and dataset.SOPClassUID == Comprehensive3DSRStorage
-        if refused and ComprehensiveSRStorage in accepted:
-            # some archives accept the presentation context and refuse the object
-            dataset = as_comprehensive_sr(dataset)
-            status = _store(association, dataset)
-        if status in (SUCCESS, DUPLICATE_SOP_INSTANCE) or status & 0xF000 == 0xB000:
-            return Delivered(status, str(dataset.SOPInstanceUID))
-        raise _fault_of(status)
-
-    def _connected(self) -> Association:
-        if self._association is None or not self._association.is_established:
-            self._association = open_association(self._ae_title, self._destination, CONTEXTS)
-            self._connect_failures = 0
-        return self._association
+    def _note_delivered(self, delivery: Delivery, sent: Delivered) -> None:
+        now = self._clock()
+        values = {"status": sent.status, "sent_sop_instance_uid": sent.sent_sop_instance_uid}
+        with self._folder.database.write() as connection:
+            if self._awaits_commitment:
+                queue.deliver(connection, delivery.id, self._owner, now, **values)
+            else:
+                queue.succeed(
+                    connection, deliveries, delivery.id, self._owner, now, delivered_at=now, **values
+                )
+            audit.append(
+                connection,
+                now,
+                "result_delivered",
+                destination=delivery.destination,
+                sop_instance_uid=sent.sent_sop_instance_uid or delivery.result.sop_instance_uid,
+                status=sent.status,
+            )
 
     def _try_later(self, delivery: Delivery, fault: DeliveryFault, attempts: int) -> float:
         now = self._clock()
@@ -236,25 +189,3 @@ class Sender:
         _log.error(
             event, delivery=delivery.id, destination=delivery.destination, reason=reason, status=status
         )
-
-
-def _store(association: Association, dataset: Dataset) -> int:
-    """Send one object and return the peer's status. Raises TransferFailed where it gave none."""
-    try:
-        answer = association.send_c_store(dataset)
-    except (RuntimeError, ValueError) as error:
-        # pynetdicom 3.0.4: RuntimeError where the association ended just before, ValueError where its
-        # transfer syntaxes do not fit the object
-        raise TransferFailed("association ended before the object was sent") from error
-    if "Status" not in answer:
-        association.abort()
-        raise TransferFailed("no answer to C-STORE: whether the object arrived is not known")
-    return int(answer.Status)
-
-
-def _fault_of(status: int) -> DeliveryFault:
-    """Say what a C-STORE status other than success means for the delivery (PS3.4 table B.2-1, PS3.7 annex C)."""
-    words = f"C-STORE answered 0x{status:04X}"
-    if status == SOP_CLASS_NOT_SUPPORTED or status & 0xFF00 == 0xA900 or status & 0xF000 == 0xC000:
-        return ResultRefused(words, status)
-    return TransferFailed(words, status)

@@ -168,19 +168,21 @@ class Worker:
             deadline = self._settings.model.deadline_seconds
             made = cast(tuple[ResultObject, ...], self._process.ask("report", task, deadline))
         stored = [
-            Result(
-                each.kind,
-                each.sop_class_uid,
-                each.sop_instance_uid,
-                each.series_instance_uid,
-                self._folder.objects.put(each.content).key,
+            (
+                Result(
+                    each.kind,
+                    each.sop_class_uid,
+                    each.sop_instance_uid,
+                    each.series_instance_uid,
+                    self._folder.objects.put(each.content).key,
+                ),
+                each.destinations,
             )
             for each in made
         ]
         now = self._clock()
-        destinations = [destination.name for destination in self._settings.destinations]
         with self._folder.database.write() as connection:
-            ledger.reported(connection, job, self._owner, stored, destinations, now)
+            ledger.reported(connection, job, self._owner, stored, now)
             audit.append(
                 connection,
                 now,

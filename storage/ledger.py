@@ -3,6 +3,7 @@
 The functions take a connection and leave the commit to the caller, who may answer the peer only after it.
 """
 
+from collections.abc import Iterable
 from dataclasses import asdict, fields
 
 from sqlalchemy import Connection, exists, insert, or_, select, update
@@ -147,11 +148,11 @@ def shadowed(connection: Connection, instance_id: int, answer: ShadowAnswer, now
 
 
 def reported(
-    connection: Connection, job: Job, owner: str, made: list[Result], destinations: list[str], now: float
+    connection: Connection, job: Job, owner: str, made: Iterable[tuple[Result, Iterable[str]]], now: float
 ) -> None:
-    """End a report job with its objects, and put each into the outbox of every destination. Raises LeaseLost."""
+    """End a report job with what it made, each put into the outbox of the destinations named. Raises LeaseLost."""
     queue.succeed(connection, jobs, job.id, owner, now)
-    for result in made:
+    for result, destinations in made:
         result_id = connection.execute(
             insert(results)
             .values(

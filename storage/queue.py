@@ -63,8 +63,23 @@ def claim_job(
 def claim_delivery(
     connection: Connection, destination: str, owner: str, now: float, lease_seconds: float
 ) -> Delivery | None:
-    """Claim the delivery to `destination` that has been due for longest, or None."""
-    row = _claim(connection, deliveries, [deliveries.c.destination == destination], owner, now, lease_seconds)
+    """Claim the delivery to `destination` that has been due for longest, or None.
+
+    What replaces an earlier result of its kind waits while that one is still to be delivered: a receiver that keeps
+    the last message it got must not be left with an older one.
+    """
+    earlier, earlier_result = deliveries.alias("earlier"), results.alias("earlier_result")
+    is_preceded = exists().where(
+        results.c.id == deliveries.c.result_id,
+        earlier_result.c.study_instance_uid == results.c.study_instance_uid,
+        earlier_result.c.kind == results.c.kind,
+        earlier_result.c.revision < results.c.revision,
+        earlier.c.result_id == earlier_result.c.id,
+        earlier.c.destination == deliveries.c.destination,
+        earlier.c.state.in_(OPEN),
+    )
+    conditions = [deliveries.c.destination == destination, ~is_preceded]
+    row = _claim(connection, deliveries, conditions, owner, now, lease_seconds)
     if row is None:
         return None
     result = connection.execute(select(*RESULT_COLUMNS).where(results.c.id == row["result_id"])).one()
@@ -74,6 +89,21 @@ def claim_delivery(
 def succeed(connection: Connection, table: Table, row_id: int, owner: str, now: float, **values: Any) -> None:
     """End a row as done; `values` are further columns to set. Raises LeaseLost."""
     _end(connection, table, row_id, owner, Event.SUCCEED, ended_at=now, reason=None, **values)
+
+
+def deliver(connection: Connection, row_id: int, owner: str, now: float, **values: Any) -> None:
+    """End the sending of a delivery whose destination is now to promise that it keeps it. Raises LeaseLost."""
+    _end(
+        connection,
+        deliveries,
+        row_id,
+        owner,
+        Event.DELIVER,
+        delivered_at=now,
+        not_before=now,
+        reason=None,
+        **values,
+    )
 
 
 def reject(

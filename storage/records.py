@@ -19,6 +19,7 @@ class Receipt(StrEnum):
 
     NEW = "new"
     DUPLICATE = "duplicate"
+    CORRECTED = "corrected"
     CONFLICT = "conflict"
 
 
@@ -30,7 +31,8 @@ OWN_RESULT = "own_result"
 class ReceivedInstance:
     """One instance whose bytes are safe in the object store under `object_key`.
 
-    `stored_only` is None where it is to be analysed, else the reason why it is only kept.
+    `stored_only` is None where it is to be analysed, else the reason why it is only kept. `is_prior`: it was fetched as
+    an earlier film of a patient, is analysed and not reported. `study_date` is as DICOM writes it, or empty.
     """
 
     sop_instance_uid: str
@@ -43,6 +45,10 @@ class ReceivedInstance:
     size: int
     source: str
     stored_only: str | None
+    patient_id: str = ""
+    issuer_of_patient_id: str = ""
+    study_date: str = ""
+    is_prior: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +116,10 @@ class AnalysedInstance:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """An object that the node made and that is safe in the object store."""
+    """What the node made to be sent, safe in the object store.
+
+    An HL7 message has a UID of its own too, and neither a SOP class nor a series: these are empty.
+    """
 
     kind: str
     sop_class_uid: str

@@ -12,7 +12,8 @@ from storage.schema import conflicting_objects, deliveries, instances, jobs, res
 from storage.states import State
 
 STUDIES_AT_ONCE = 20
-FINISHED = (State.DONE, State.REJECTED)
+JOB_FINISHED = (State.DONE, State.REJECTED)
+DELIVERY_FINISHED = (State.DONE, State.COMMITTED)
 
 
 def remove_finished(database: Database, objects: ObjectStore, received_before: float, now: float) -> int:
@@ -75,12 +76,12 @@ def _needed(keys: set[str], received_before: float) -> CompoundSelect[tuple[str]
 def _finished(connection: Connection, received_before: float) -> list[str]:
     younger = instances.alias("younger")
     unfinished_job = exists().where(
-        jobs.c.study_instance_uid == instances.c.study_instance_uid, jobs.c.state.not_in(FINISHED)
+        jobs.c.study_instance_uid == instances.c.study_instance_uid, jobs.c.state.not_in(JOB_FINISHED)
     )
     undelivered = exists().where(
         results.c.study_instance_uid == instances.c.study_instance_uid,
         deliveries.c.result_id == results.c.id,
-        deliveries.c.state != State.DONE,
+        deliveries.c.state.not_in(DELIVERY_FINISHED),
     )
     received_later = exists().where(
         younger.c.study_instance_uid == instances.c.study_instance_uid,

@@ -4,13 +4,17 @@
                ├─ jobs (analyse) ── predictions
                └─ shadow_answers              of a candidate, never reported
     jobs (report, one a study and revision) ── results ── deliveries
+    commitment_requests                       what archives were asked to promise
     audit                                     append-only, hash-chained
 
 Rows stay when the objects they name are removed by retention: they are the proof of where a radiograph ended.
 """
 
+from collections.abc import Iterable
+
 from sqlalchemy import (
     JSON,
+    Boolean,
     CheckConstraint,
     Column,
     Float,
@@ -21,6 +25,7 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.schema import SchemaItem
 
@@ -40,7 +45,7 @@ UID = String(64)
 OBJECT_KEY = String(64)
 
 
-def _state_columns() -> list[SchemaItem]:
+def _state_columns(states: Iterable[State]) -> list[SchemaItem]:
     """Return the columns that the state machine needs, alike for jobs and deliveries."""
     return [
         Column("state", String(16), nullable=False),
@@ -54,7 +59,7 @@ def _state_columns() -> list[SchemaItem]:
         # the one time that everything made by this row carries, so that making it twice gives the same bytes
         Column("first_claimed_at", Float),
         Column("ended_at", Float),
-        CheckConstraint("state IN (" + ", ".join(f"'{state}'" for state in State) + ")", name="state"),
+        CheckConstraint("state IN (" + ", ".join(f"'{state}'" for state in states) + ")", name="state"),
     ]
 
 
@@ -68,6 +73,12 @@ instances = Table(
     Column("study_instance_uid", UID, nullable=False),
     Column("series_instance_uid", UID, nullable=False),
     Column("accession_number", String(64), nullable=False),
+    # whose earlier films are these: an ID says nothing without who issued it
+    Column("patient_id", String(64), nullable=False, server_default=""),
+    Column("issuer_of_patient_id", String(64), nullable=False, server_default=""),
+    Column("study_date", String(8), nullable=False, server_default=""),
+    # fetched as an earlier film of a patient: analysed, and not reported
+    Column("is_prior", Boolean, nullable=False, server_default=false()),
     Column("object_key", OBJECT_KEY, nullable=False),
     Column("size", Integer, nullable=False),
     Column("source", String(64), nullable=False),
@@ -78,6 +89,7 @@ instances = Table(
     Column("object_removed_at", Float),
     Index(None, "study_instance_uid"),
     Index(None, "accession_number"),
+    Index(None, "patient_id", "issuer_of_patient_id"),
 )
 
 conflicting_objects = Table(
@@ -88,6 +100,8 @@ conflicting_objects = Table(
     Column("object_key", OBJECT_KEY, nullable=False),
     Column("source", String(64), nullable=False),
     Column("received_at", Float, nullable=False),
+    # null: its pixels are others; else since when another header with the same pixels counts instead
+    Column("corrected_at", Float),
     UniqueConstraint("instance_id", "object_key"),
 )
 
@@ -99,7 +113,7 @@ jobs = Table(
     Column("study_instance_uid", UID, nullable=False),
     Column("instance_id", ForeignKey(instances.c.id)),
     Column("revision", Integer),
-    *_state_columns(),
+    *_state_columns(state for state in State if state not in (State.DELIVERED, State.COMMITTED)),
     UniqueConstraint("instance_id"),
     UniqueConstraint("study_instance_uid", "revision"),
     Index(None, "state", "kind", "not_before"),
@@ -165,9 +179,21 @@ deliveries = Table(
     Column("status", Integer),
     # set where another form of the result was sent, because the destination refused the first one
     Column("sent_sop_instance_uid", UID, index=True),
-    *_state_columns(),
+    # when the destination said that it has the object
+    Column("delivered_at", Float),
+    *_state_columns(State),
     UniqueConstraint("result_id", "destination"),
     Index(None, "state", "destination", "not_before"),
+)
+
+commitment_requests = Table(
+    "commitment_requests",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("transaction_uid", UID, nullable=False, unique=True),
+    Column("destination", String(64), nullable=False),
+    Column("asked_at", Float, nullable=False),
+    Column("answered_at", Float),
 )
 
 audit = Table(

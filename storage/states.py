@@ -1,7 +1,9 @@
 """The one state machine of jobs and deliveries, as data.
 
-Every change of state in the database is one row of `TRANSITIONS`; `storage.queue` turns a row into a guarded
-UPDATE, so what is not in this table cannot happen.
+A delivery to an archive that promises to keep what it got (storage commitment, PS3.4 annex J) is not done when it is
+delivered: it waits for that promise. To other destinations, delivered is done. Every change of state in the database
+is one row of `TRANSITIONS`; `storage.queue` turns a row into a guarded UPDATE, so what is not in this table cannot
+happen.
 """
 
 from enum import StrEnum
@@ -13,6 +15,8 @@ class State(StrEnum):
 
     QUEUED = "queued"
     RUNNING = "running"
+    DELIVERED = "delivered"
+    COMMITTED = "committed"
     DONE = "done"
     REJECTED = "rejected"
     FAILED = "failed"
@@ -23,6 +27,10 @@ class Event(StrEnum):
 
     CLAIM = "claim"
     SUCCEED = "succeed"
+    DELIVER = "deliver"
+    COMMIT = "commit"
+    NOT_COMMITTED = "not_committed"
+    FOUND_MISSING = "found_missing"
     REJECT = "reject"
     RETRY_LATER = "retry_later"
     GIVE_UP = "give_up"
@@ -35,6 +43,13 @@ TRANSITIONS = MappingProxyType(
     {
         (State.QUEUED, Event.CLAIM): State.RUNNING,
         (State.RUNNING, Event.SUCCEED): State.DONE,
+        (State.RUNNING, Event.DELIVER): State.DELIVERED,
+        (State.DELIVERED, Event.COMMIT): State.COMMITTED,
+        (State.DELIVERED, Event.NOT_COMMITTED): State.QUEUED,
+        (State.DELIVERED, Event.GIVE_UP): State.FAILED,
+        (State.DONE, Event.FOUND_MISSING): State.QUEUED,
+        (State.DELIVERED, Event.FOUND_MISSING): State.QUEUED,
+        (State.COMMITTED, Event.FOUND_MISSING): State.QUEUED,
         (State.RUNNING, Event.REJECT): State.REJECTED,
         (State.RUNNING, Event.RETRY_LATER): State.QUEUED,
         (State.RUNNING, Event.GIVE_UP): State.FAILED,
@@ -47,6 +62,9 @@ TRANSITIONS = MappingProxyType(
 
 OPEN = (State.QUEUED, State.RUNNING)
 """States in which work is still to be done."""
+
+ARRIVED = (State.DONE, State.DELIVERED, State.COMMITTED)
+"""States of a delivery in which the destination has said that it has the object."""
 
 
 def origins(event: Event) -> tuple[State, ...]:

@@ -65,7 +65,7 @@ def report(
 ) -> Job:
     job = claimed(folder, JobKind.REPORT, now)
     with folder.database.write() as connection:
-        ledger.reported(connection, job, OWNER, made, list(destinations), now)
+        ledger.reported(connection, job, OWNER, [(each, destinations) for each in made], now)
     return job
 
 

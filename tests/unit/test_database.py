@@ -8,6 +8,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import insert, select, text
+from sqlalchemy.exc import IntegrityError
 
 from storage import audit
 from storage.engine import MIGRATIONS, Database
@@ -19,6 +20,14 @@ from storage.schema import metadata, predictions
 OLD_INSTANCE = """INSERT INTO instances (id, sop_instance_uid, sop_class_uid, transfer_syntax_uid, study_instance_uid,
 series_instance_uid, accession_number, object_key, size, source, received_at, times_received)
 VALUES (:id, :uid, '1', '1', '1.2', '1.3', 'ACC1', 'key', 1, 'pacs', 1.0, 1)"""
+OLD_DELIVERY = [
+    """INSERT INTO jobs (id, kind, study_instance_uid, state, attempts, not_before, queued_at)
+    VALUES (1, 'report', '1.2', 'done', 1, 1.0, 1.0)""",
+    """INSERT INTO results (id, job_id, study_instance_uid, revision, kind, sop_class_uid, sop_instance_uid,
+    series_instance_uid, object_key, created_at) VALUES (1, 1, '1.2', 1, 'heatmap', '1', '1.8', '1.7', 'key', 1.0)""",
+    """INSERT INTO deliveries (id, result_id, destination, status, sent_sop_instance_uid, state, attempts, not_before,
+    queued_at, first_claimed_at, ended_at) VALUES (7, 1, 'pacs', 0, '1.9', 'done', 3, 2.0, 1.0, 2.5, 5.0)""",
+]
 OLD_PREDICTION = """INSERT INTO predictions (id, instance_id, model_sha256, score, threshold, attention, regions,
 created_at) VALUES (:id, :id, 'sha', :score, 0.5, '{}', '[]', 1.0)"""
 
@@ -51,6 +60,26 @@ def test_a_prediction_by_one_threshold_keeps_its_answer_when_there_are_three(fol
         (0.5, 0.5, 0.5, "likely"),
         (0.9, 0.5, 0.5, "likely"),
     ]
+    old.close()
+
+
+def test_a_delivery_keeps_all_it_had_and_may_then_be_committed(folder: DataFolder) -> None:
+    old = Database(folder.folder / "old.sqlite")
+    migrate_to(old, "0003")
+    with old.write() as connection:
+        for statement in OLD_DELIVERY:
+            connection.execute(text(statement))
+    old.migrate()
+    with old.write() as connection:
+        kept = connection.execute(text("SELECT * FROM deliveries")).mappings().one()
+        assert {**kept} == {
+            "id": 7, "result_id": 1, "destination": "pacs", "status": 0, "sent_sop_instance_uid": "1.9",
+            "delivered_at": 5.0, "state": "done", "attempts": 3, "not_before": 2.0, "owner": None,
+            "lease_until": None, "reason": None, "queued_at": 1.0, "first_claimed_at": 2.5, "ended_at": 5.0,
+        }  # fmt: skip
+        connection.execute(text("UPDATE deliveries SET state = 'committed'"))
+        with pytest.raises(IntegrityError, match="ck_deliveries_state"):
+            connection.execute(text("UPDATE deliveries SET state = 'lost'"))
     old.close()
 
 

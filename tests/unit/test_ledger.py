@@ -119,7 +119,7 @@ def test_an_image_that_comes_while_its_study_is_being_reported_is_in_the_next_re
     running = claimed(folder, JobKind.REPORT, NOW + 10)
     receive(folder, instance(2), now=NOW + 10)
     with folder.database.write() as connection:
-        ledger.reported(connection, running, OWNER, [result(1)], [], NOW + 11)
+        ledger.reported(connection, running, OWNER, [(result(1), ())], NOW + 11)
     analyse(folder, NOW + 11)
     assert claimed(folder, JobKind.REPORT, NOW + 12).revision == 2
 

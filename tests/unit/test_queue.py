@@ -166,3 +166,38 @@ def test_the_wait_of_a_retried_delivery_starts_again(folder: DataFolder) -> None
         queue.retry_by_hand(connection, deliveries, [delivery.id], later)
     again = claim_delivery(folder, now=later)
     assert again is not None and (again.queued_at, again.attempts) == (later, 1)
+
+
+def test_a_revised_result_waits_for_the_one_that_it_replaces(folder: DataFolder) -> None:
+    receive(folder, instance(1))
+    analyse(folder)
+    report(folder, [result(1)])
+    receive(folder, instance(2), now=NOW + 20)
+    analyse(folder, NOW + 20)
+    report(folder, [result(2)], now=NOW + 30)
+    first = claim_delivery(folder, now=NOW + 30)
+    assert first is not None and first.result == result(1)
+    with folder.database.write() as connection:
+        queue.retry_later(connection, deliveries, first.id, OWNER, NOW + 100, "archive is down")
+    assert claim_delivery(folder, now=NOW + 40) is None
+    again = claim_delivery(folder, now=NOW + 100)
+    assert again is not None and again.id == first.id
+    with folder.database.write() as connection:
+        queue.succeed(connection, deliveries, first.id, OWNER, NOW + 101)
+    second = claim_delivery(folder, now=NOW + 101)
+    assert second is not None and second.result == result(2)
+
+
+def test_a_result_that_was_refused_for_good_keeps_nothing_waiting(folder: DataFolder) -> None:
+    receive(folder, instance(1))
+    analyse(folder)
+    report(folder, [result(1)])
+    receive(folder, instance(2), now=NOW + 20)
+    analyse(folder, NOW + 20)
+    report(folder, [result(2)], now=NOW + 30)
+    first = claim_delivery(folder, now=NOW + 30)
+    assert first is not None
+    with folder.database.write() as connection:
+        queue.reject(connection, deliveries, first.id, OWNER, NOW + 31, "refused")
+    second = claim_delivery(folder, now=NOW + 31)
+    assert second is not None and second.result == result(2)

@@ -20,7 +20,8 @@ from pydicom.uid import (
 from pynetdicom import AE, evt
 from sqlalchemy import select
 
-from config.settings import Destination, RetrySettings, Settings
+from config.settings import Destination, RetrySettings
+from dicom_node.channels.storage import StorageChannel
 from dicom_node.demo.archive import free_port
 from dicom_node.results.encoding import encode
 from dicom_node.results.structured_report import build_structured_report
@@ -103,8 +104,8 @@ class Clock:
 @contextmanager
 def sender(folder: DataFolder, peer: Peer, clock: Clock | None = None, **retry: float) -> Iterator[Sender]:
     destination = Destination(name="peer", ae_title="PEER", host="127.0.0.1", port=peer.port)
-    settings = Settings(destinations=(destination,), retry=RetrySettings(**retry))  # type: ignore[arg-type]
-    made = Sender(settings, destination, folder, OWNER, clock or Clock())
+    channel = StorageChannel("CXR_NODE", destination)
+    made = Sender(RetrySettings(**retry), "peer", channel, folder, OWNER, clock=clock or Clock())
     yield made
     made.close()
 
@@ -284,7 +285,8 @@ def test_while_an_archive_is_down_only_one_delivery_is_tried_at_a_time(
 
 def test_a_host_name_that_is_not_known_is_tried_again(outbox: DataFolder) -> None:
     destination = Destination(name="peer", ae_title="PEER", host="no-such-host.invalid", port=104)
-    Sender(Settings(destinations=(destination,)), destination, outbox, OWNER, Clock()).step()
+    channel = StorageChannel("CXR_NODE", destination)
+    Sender(RetrySettings(), "peer", channel, outbox, OWNER, clock=Clock()).step()
     [row] = rows(outbox)
     assert (row["state"], row["reason"]) == (State.QUEUED, "host name is not known")
 

@@ -7,6 +7,13 @@ from storage.states import OPEN, TRANSITIONS, Event, State, origins, target
 DESIGN = [
     ("queued", "claim", "running"),
     ("running", "succeed", "done"),
+    ("running", "deliver", "delivered"),
+    ("delivered", "commit", "committed"),
+    ("delivered", "not_committed", "queued"),
+    ("delivered", "give_up", "failed"),
+    ("done", "found_missing", "queued"),
+    ("delivered", "found_missing", "queued"),
+    ("committed", "found_missing", "queued"),
     ("running", "reject", "rejected"),
     ("running", "retry_later", "queued"),
     ("running", "give_up", "failed"),
@@ -28,10 +35,13 @@ def test_an_event_leads_to_one_state_wherever_it_happens(event: Event) -> None:
     assert {TRANSITIONS[state, event] for state in origins(event)} == {target(event)}
 
 
-def test_done_is_the_end() -> None:
-    assert not [event for state, event in TRANSITIONS if state is State.DONE]
+@pytest.mark.parametrize("state", [State.DONE, State.COMMITTED])
+def test_done_is_the_end_unless_the_object_is_missed(state: State) -> None:
+    assert [event for begun, event in TRANSITIONS if begun is state] == [Event.FOUND_MISSING]
 
 
-def test_open_states_are_those_that_still_lead_to_an_end_without_a_person() -> None:
-    by_a_person = {Event.OPERATOR_RETRIES}
-    assert {state for state, event in TRANSITIONS if event not in by_a_person} == set(OPEN)
+def test_open_states_are_those_in_which_this_node_has_something_to_do() -> None:
+    not_ours = {Event.OPERATOR_RETRIES, Event.FOUND_MISSING}
+    waits_for_the_archive = {State.DELIVERED}
+    busy = {state for state, event in TRANSITIONS if event not in not_ours}
+    assert busy - waits_for_the_archive == set(OPEN)

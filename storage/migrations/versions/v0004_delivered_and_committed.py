@@ -1,0 +1,43 @@
+"""Delivered is not yet committed; whose films these are; what was sent again corrected."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Bring the schema here."""
+    op.create_table(
+        "commitment_requests",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("transaction_uid", sa.String(length=64), nullable=False),
+        sa.Column("destination", sa.String(length=64), nullable=False),
+        sa.Column("asked_at", sa.Float(), nullable=False),
+        sa.Column("answered_at", sa.Float(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_commitment_requests")),
+        sa.UniqueConstraint("transaction_uid", name=op.f("uq_commitment_requests_transaction_uid")),
+    )
+    for name, kind, default in (
+        ("patient_id", sa.String(length=64), ""),
+        ("issuer_of_patient_id", sa.String(length=64), ""),
+        ("study_date", sa.String(length=8), ""),
+        ("is_prior", sa.Boolean(), sa.false()),
+    ):
+        op.add_column("instances", sa.Column(name, kind, nullable=False, server_default=default))
+    op.create_index(
+        op.f("ix_instances_patient_id_issuer_of_patient_id"),
+        "instances",
+        ["patient_id", "issuer_of_patient_id"],
+    )
+    op.add_column("conflicting_objects", sa.Column("corrected_at", sa.Float(), nullable=True))
+    states = "state IN ('queued', 'running', 'delivered', 'committed', 'done', 'rejected', 'failed')"
+    with op.batch_alter_table("deliveries", recreate="always") as deliveries:
+        deliveries.add_column(sa.Column("delivered_at", sa.Float(), nullable=True))
+        deliveries.drop_constraint(op.f("ck_deliveries_state"), type_="check")
+        deliveries.create_check_constraint(op.f("ck_deliveries_state"), states)
+    # until here delivered was done
+    op.execute("UPDATE deliveries SET delivered_at = ended_at WHERE state = 'done'")
