@@ -6,6 +6,7 @@ from pydicom.dataset import Dataset
 
 from config.settings import ResultKind, ResultsSettings
 from dicom_node.results.heatmap_image import build_heatmap
+from dicom_node.results.key_objects import build_key_objects
 from dicom_node.results.structured_report import build_structured_report
 from dicom_node.results.study import Film, StudyReading
 from inference.radiograph import Radiograph
@@ -19,8 +20,8 @@ def build_results(
 ) -> dict[ResultKind, Dataset]:
     """Build what is sent of a study, in the order of sending.
 
-    There is a report for every study, and one heatmap where a film is flagged (of the film that speaks for the
-    study), or where the settings want one of negatives too.
+    There is a report for every study; where a film is flagged, one heatmap (of the film that speaks for the study),
+    key objects and a presentation state. The settings may want the heatmap of negatives too.
 
     Parameters
     ----------
@@ -39,13 +40,15 @@ def build_results(
         everywhere = all(ResultKind.HEATMAP in kinds for kinds in wanted if kind in kinds)
         return heatmap if everywhere else None
 
-    made: dict[ResultKind, Dataset] = {}
-    if ResultKind.STRUCTURED_REPORT in asked:
-        beside = heatmap_beside(ResultKind.STRUCTURED_REPORT)
-        made[ResultKind.STRUCTURED_REPORT] = build_structured_report(study, beside)
-    if heatmap is not None:
-        made[ResultKind.HEATMAP] = heatmap
-    return made
+    builders: dict[ResultKind, Callable[[], Dataset | None]] = {
+        ResultKind.STRUCTURED_REPORT: lambda: build_structured_report(
+            study, heatmap_beside(ResultKind.STRUCTURED_REPORT)
+        ),
+        ResultKind.HEATMAP: lambda: heatmap,
+        ResultKind.KEY_OBJECTS: lambda: build_key_objects(study, heatmap_beside(ResultKind.KEY_OBJECTS)),
+    }
+    made = {kind: build() for kind, build in builders.items() if kind in asked}
+    return {kind: result for kind, result in made.items() if result is not None}
 
 
 def _has_heatmap(study: StudyReading, settings: ResultsSettings) -> bool:

@@ -53,6 +53,9 @@ URGENT = Code("103391001", "SCT", "Urgent")
 ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
 VISUAL_EXPLANATION = Code("130401", "DCM", "Visual explanation")
 
+# CID 7010 Key Object Selection Document Title
+OF_INTEREST = Code("113000", "DCM", "Of Interest")
+
 # Purposes of reference outside the content tree
 PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
 SOURCE_IMAGE = Code("121322", "DCM", "Source Image for Image Processing Operation")

@@ -1,13 +1,15 @@
 """The node as a piece of equipment: what it calls itself in every object that it makes.
 
-PS3.3 C.7.5.1 (General Equipment), C.7.5.2 (Enhanced General Equipment) and C.12.1.1.5 (Contributing Equipment).
+PS3.3 C.7.5.1 (General Equipment), C.7.5.2 (Enhanced General Equipment) and C.12.1.1.5 (Contributing Equipment);
+PS3.16 TID 1004 (Device Observer).
 """
 
 from datetime import datetime
 
+from highdicom.sr import CodedConcept, DeviceObserverIdentifyingAttributes, ObserverContext
 from pydicom.dataset import Dataset
 
-from dicom_node.results.codes import PROCESSING_EQUIPMENT, code_item
+from dicom_node.results.codes import DEVICE, PROCESSING_EQUIPMENT, code_item
 from dicom_node.results.uids import device_uid
 from dicom_node.results.wording import plain_text
 from dicom_node.version import package_version
@@ -47,6 +49,18 @@ def author(card: ModelCard, station_name: str) -> Dataset:
     item.InstitutionName = ""
     item.InstitutionCodeSequence = []
     return item
+
+
+def observer(card: ModelCard, station_name: str) -> ObserverContext:
+    """The node as the observer that a content tree speaks of."""
+    device = DeviceObserverIdentifyingAttributes(
+        uid=device_uid(card),
+        name=plain_text(station_name),
+        manufacturer_name=MANUFACTURER,
+        model_name=plain_text(card.name),
+        serial_number=plain_text(station_name),
+    )
+    return ObserverContext(CodedConcept.from_code(DEVICE), device)
 
 
 def _describe(dataset: Dataset, card: ModelCard, station_name: str) -> None:

@@ -87,9 +87,7 @@ def _describe_image(image: Dataset, header: Dataset) -> None:
     copy_elements(header, image, ["RequestAttributesSequence"])
     reference = reference_to(header)
     if reference is not None:
-        source = Dataset()
-        source.ReferencedSOPClassUID = reference.sop_class_uid
-        source.ReferencedSOPInstanceUID = reference.sop_instance_uid
+        source = reference.item()
         source.SpatialLocationsPreserved = "NO"  # the band above the film moves its pixels
         source.PurposeOfReferenceCodeSequence = [code_item(SOURCE_IMAGE)]
         image.SourceImageSequence = [source]

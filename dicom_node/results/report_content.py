@@ -6,7 +6,6 @@ without their names: `separate` mends that.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -17,7 +16,6 @@ from highdicom.sr import (
     ContainerContentItem,
     ContentSequence,
     CoordinatesForMeasurement,
-    DeviceObserverIdentifyingAttributes,
     FindingSite,
     GraphicTypeValues,
     ImageContentItem,
@@ -27,7 +25,6 @@ from highdicom.sr import (
     MeasurementReport,
     MeasurementsAndQualitativeEvaluations,
     ObservationContext,
-    ObserverContext,
     PlanarROIMeasurementsAndQualitativeEvaluations,
     QualitativeEvaluation,
     RelationshipTypeValues,
@@ -41,12 +38,12 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
 from dicom_node.results import codes
-from dicom_node.results.equipment import MANUFACTURER
+from dicom_node.results.equipment import MANUFACTURER, observer
 from dicom_node.results.frame import uid_for
 from dicom_node.results.image_library import library_entries
-from dicom_node.results.source import ImageReference, orientation_of, reference_to, size_of
+from dicom_node.results.picture import Picture, corners, picture_of
+from dicom_node.results.source import orientation_of
 from dicom_node.results.study import Film, StudyReading
-from dicom_node.results.uids import device_uid
 from dicom_node.results.wording import (
     DISCLAIMER,
     answer_statement,
@@ -78,16 +75,6 @@ _IMAGE_QUALITY = {
 _Group: TypeAlias = MeasurementsAndQualitativeEvaluations | PlanarROIMeasurementsAndQualitativeEvaluations
 
 
-@dataclass(frozen=True, slots=True)
-class _Picture:
-    """A film that a measurement group can point to: it has UIDs and a size."""
-
-    film: Film
-    reference: ImageReference
-    rows: int
-    columns: int
-
-
 def report_content(study: StudyReading, heatmap: Dataset | None) -> Dataset:
     """The root container of the report, with everything below it.
 
@@ -99,7 +86,9 @@ def report_content(study: StudyReading, heatmap: Dataset | None) -> Dataset:
     groups = _groups(study, heatmap)
     # highdicom wants at least one group; a report on images without a size has none, and loses this one again.
     report = MeasurementReport(
-        observation_context=_observer(study),
+        observation_context=ObservationContext(
+            observer_device_context=observer(study.card, study.station_name)
+        ),
         procedure_reported=codes.IMAGING_PROCEDURE,
         imaging_measurements=groups or [MeasurementsAndQualitativeEvaluations(_tracking(study, "none"))],
         title=codes.MEASUREMENT_REPORT,
@@ -131,13 +120,13 @@ def _groups(study: StudyReading, heatmap: Dataset | None) -> list[_Group]:
     return [
         _region_group(study, picture, prediction, number, region, heatmap)
         for picture, prediction in speaking
-        for number, region in enumerate(prediction.regions or (_whole_image(picture),), start=1)
+        for number, region in enumerate(prediction.regions or (picture.whole,), start=1)
     ]
 
 
 def _region_group(
     study: StudyReading,
-    picture: _Picture,
+    picture: Picture,
     prediction: Prediction,
     number: int,
     region: Region,
@@ -167,12 +156,12 @@ def _region_group(
 
 
 def _unlikely_group(
-    study: StudyReading, picture: _Picture, prediction: Prediction, heatmap: Dataset | None
+    study: StudyReading, picture: Picture, prediction: Prediction, heatmap: Dataset | None
 ) -> _Group:
     """TID 1501 Measurement and Qualitative Evaluation Group: no finding, its measurement made on the whole image."""
     whole = CoordinatesForMeasurement(
         graphic_type=GraphicTypeValues.POLYLINE,
-        graphic_data=_outline(_whole_image(picture)),
+        graphic_data=_outline(picture.whole),
         source_image=_source(picture),
     )
     reference = picture.reference
@@ -193,7 +182,7 @@ def _unlikely_group(
     return group
 
 
-def _not_analysable_group(study: StudyReading, picture: _Picture, count: int, reason: str) -> _Group:
+def _not_analysable_group(study: StudyReading, picture: Picture, count: int, reason: str) -> _Group:
     """TID 1410 on a whole image without a measurement: that, and why, nothing can be said of images like it."""
     evaluations = [
         QualitativeEvaluation(codes.FINDINGS_SUMMARY, codes.NONE_SUCCEEDED),
@@ -204,7 +193,7 @@ def _not_analysable_group(study: StudyReading, picture: _Picture, count: int, re
         evaluations.append(QualitativeEvaluation(codes.IMAGE_QUALITY, _IMAGE_QUALITY[outcome.reason]))
     group = PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=_tracking(study, "AI pneumonia not analysable", picture),
-        referenced_region=_image_region(picture, _whole_image(picture)),
+        referenced_region=_image_region(picture, picture.whole),
         algorithm_id=_algorithm(study, None),
         finding_sites=[FindingSite(codes.LUNG)],
         qualitative_evaluations=evaluations,
@@ -243,19 +232,6 @@ def _findings_summary(study: StudyReading) -> Code:
     return codes.SOME_WITH_FINDINGS if failed else codes.ALL_WITH_FINDINGS
 
 
-def _observer(study: StudyReading) -> ObservationContext:
-    device = DeviceObserverIdentifyingAttributes(
-        uid=device_uid(study.card),
-        name=plain_text(study.station_name),
-        manufacturer_name=MANUFACTURER,
-        model_name=plain_text(study.card.name),
-        serial_number=plain_text(study.station_name),
-    )
-    return ObservationContext(
-        observer_device_context=ObserverContext(CodedConcept.from_code(codes.DEVICE), device)
-    )
-
-
 def _algorithm(study: StudyReading, prediction: Prediction | None) -> AlgorithmIdentification:
     """TID 4019 Algorithm Identification, with the limits that made an answer of the score, where there is one."""
     card = study.card
@@ -276,38 +252,31 @@ def _algorithm(study: StudyReading, prediction: Prediction | None) -> AlgorithmI
     )
 
 
-def _predicted(films: Iterable[Film]) -> list[tuple[_Picture, Prediction]]:
+def _predicted(films: Iterable[Film]) -> list[tuple[Picture, Prediction]]:
     return [
         (picture, film.prediction)
         for film in films
-        if film.prediction is not None and (picture := _picture(film)) is not None
+        if film.prediction is not None and (picture := picture_of(film)) is not None
     ]
 
 
-def _first_of_each_reason(study: StudyReading) -> list[tuple[_Picture, str, int]]:
+def _first_of_each_reason(study: StudyReading) -> list[tuple[Picture, str, int]]:
     """One film stands for all with its reason: a CT series sent here by mistake is one statement, not a thousand."""
     counts = count_reasons(study.films)
-    found: dict[str, _Picture] = {}
+    found: dict[str, Picture] = {}
     for film in study.films:
         reason = reason_of(film)
-        if reason is not None and reason not in found and (picture := _picture(film)) is not None:
+        if reason is not None and reason not in found and (picture := picture_of(film)) is not None:
             found[reason] = picture
     return [(picture, reason, counts[reason]) for reason, picture in found.items()]
 
 
-def _picture(film: Film) -> _Picture | None:
-    reference, size = reference_to(film.header), size_of(film.header)
-    if reference is None or size is None:
-        return None
-    return _Picture(film, reference, *size)
-
-
-def _tracking(study: StudyReading, what: str, picture: _Picture | None = None) -> TrackingIdentifier:
+def _tracking(study: StudyReading, what: str, picture: Picture | None = None) -> TrackingIdentifier:
     image = picture.reference.sop_instance_uid if picture else ""
     return TrackingIdentifier(uid=uid_for(study, f"{what} {image}"), identifier=what)
 
 
-def _image_region(picture: _Picture, region: Region) -> ImageRegion:
+def _image_region(picture: Picture, region: Region) -> ImageRegion:
     return ImageRegion(
         graphic_type=GraphicTypeValues.POLYLINE,
         graphic_data=_outline(region),
@@ -315,22 +284,15 @@ def _image_region(picture: _Picture, region: Region) -> ImageRegion:
     )
 
 
-def _source(picture: _Picture) -> SourceImageForRegion:
+def _source(picture: Picture) -> SourceImageForRegion:
     return SourceImageForRegion(picture.reference.sop_class_uid, picture.reference.sop_instance_uid)
 
 
-def _whole_image(picture: _Picture) -> Region:
-    return Region(0, 0, picture.columns, picture.rows)
-
-
 def _outline(region: Region) -> NDArray[np.float64]:
-    """The box as a closed line; a pixel's own corners have whole coordinates (PS3.3 C.18.6.1.1)."""
-    left, top, right, bottom = region.left, region.top, region.right, region.bottom
-    corners = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
-    return np.array(corners, dtype=np.float64)
+    return np.array(corners(region), dtype=np.float64)
 
 
-def _side(picture: _Picture, prediction: Prediction, region: Region) -> Code | None:
+def _side(picture: Picture, prediction: Prediction, region: Region) -> Code | None:
     """Which lung the region is on: the one that holds all attention, else by the half of the picture.
 
     A region with at least a quarter of its width on either side of the middle is on both. None where the header does
@@ -353,7 +315,7 @@ def _certainty(prediction: Prediction) -> float:
     return round(prediction.score * 100, 1)
 
 
-def _explain(group: _Group, study: StudyReading, picture: _Picture, heatmap: Dataset | None) -> None:
+def _explain(group: _Group, study: StudyReading, picture: Picture, heatmap: Dataset | None) -> None:
     """Point from a group to the picture that explains it."""
     if heatmap is not None and picture.film is study.leading_film:
         group[0].ContentSequence.append(

@@ -55,6 +55,13 @@ class ImageReference:
     sop_class_uid: str
     sop_instance_uid: str
 
+    def item(self) -> Dataset:
+        """The reference as an item of a sequence (SOP Instance Reference Macro, PS3.3 table 10-11)."""
+        item = Dataset()
+        item.ReferencedSOPClassUID = self.sop_class_uid
+        item.ReferencedSOPInstanceUID = self.sop_instance_uid
+        return item
+
 
 def copy_patient_and_study(header: Dataset, result: Dataset) -> None:
     """Copy the Patient, Clinical Trial and Study modules (PS3.3 C.7.1.1, C.7.1.3, C.7.2.1 to C.7.2.3)."""

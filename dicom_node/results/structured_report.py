@@ -3,24 +3,17 @@
 Its twin for older peers is a Comprehensive SR (A.35.3): the content has no 3D coordinates, so it is legal there too.
 """
 
-from collections.abc import Iterable, Iterator
 from copy import deepcopy
 
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, Comprehensive3DSRStorage, ComprehensiveSRStorage
 
+from dicom_node.results.document import hierarchy, refer_to_evidence, refer_to_orders
 from dicom_node.results.encoding import quiet
 from dicom_node.results.equipment import author
 from dicom_node.results.frame import begin_result, study_uid
 from dicom_node.results.report_content import report_content
-from dicom_node.results.source import (
-    ImageReference,
-    add_empty,
-    copy_elements,
-    items_of,
-    new_item,
-    reference_to,
-)
+from dicom_node.results.source import ImageReference, reference_to
 from dicom_node.results.study import Predecessor, StudyReading
 from dicom_node.results.uids import derived_uid
 
@@ -41,7 +34,8 @@ def build_structured_report(study: StudyReading, heatmap: Dataset | None) -> Dat
         for element in root:
             report[element.tag] = element
         _describe_document(report, study)
-        _refer_to_evidence(report, study, heatmap)
+        pictures = [film.header for film in study.films] + ([] if heatmap is None else [heatmap])
+        refer_to_evidence(report, map(reference_to, pictures))
     return report
 
 
@@ -78,70 +72,9 @@ def _describe_document(report: Dataset, study: StudyReading) -> None:
     report.AuthorObserverSequence = [author(study.card, study.station_name)]
     report.PerformedProcedureCodeSequence = []
     report.ReferencedPerformedProcedureStepSequence = []
-    requests = list(_requests(study))
-    if requests:
-        report.ReferencedRequestSequence = requests
+    refer_to_orders(report, study)
     if study.predecessor is not None:
-        report.PredecessorDocumentsSequence = _hierarchy([_as_reference(study, study.predecessor)])
-
-
-def _requests(study: StudyReading) -> Iterator[Dataset]:
-    """The orders that the radiograph was made for, as Referenced Request Sequence (0040,A370) wants them."""
-    header = study.leading_film.header
-    for order in items_of(header, "RequestAttributesSequence"):
-        request = new_item(header)
-        copy_elements(header, request, ["AccessionNumber", "IssuerOfAccessionNumberSequence"])
-        copy_elements(
-            order,
-            request,
-            (
-                "AccessionNumber",
-                "IssuerOfAccessionNumberSequence",
-                "PlacerOrderNumberImagingServiceRequest",
-                "FillerOrderNumberImagingServiceRequest",
-                "RequestedProcedureID",
-                "RequestedProcedureDescription",
-                "RequestedProcedureCodeSequence",
-                "ReasonForTheRequestedProcedure",
-                "ReasonForRequestedProcedureCodeSequence",
-            ),
-        )
-        request.StudyInstanceUID = study_uid(study)
-        copy_elements(header, request, ["ReferencedStudySequence"])
-        add_empty(
-            request,
-            (
-                "ReferencedStudySequence",
-                "AccessionNumber",
-                "PlacerOrderNumberImagingServiceRequest",
-                "FillerOrderNumberImagingServiceRequest",
-                "RequestedProcedureID",
-                "RequestedProcedureDescription",
-                "RequestedProcedureCodeSequence",
-            ),
-        )
-        yield request
-
-
-def _refer_to_evidence(report: Dataset, study: StudyReading, heatmap: Dataset | None) -> None:
-    """Name every image that was looked at: those that the content points to, and the others (C.17.2.3)."""
-    pointed_at = set(_pointed_at(report.ContentSequence))
-    references = [reference_to(film.header) for film in study.films]
-    references.append(reference_to(heatmap) if heatmap is not None else None)
-    known = [reference for reference in references if reference is not None]
-    current = [reference for reference in known if reference.sop_instance_uid in pointed_at]
-    other = [reference for reference in known if reference.sop_instance_uid not in pointed_at]
-    if current:
-        report.CurrentRequestedProcedureEvidenceSequence = _hierarchy(current)
-    if other:
-        report.PertinentOtherEvidenceSequence = _hierarchy(other)
-
-
-def _pointed_at(items: Iterable[Dataset]) -> Iterator[str]:
-    for item in items:
-        for reference in item.get("ReferencedSOPSequence", []):
-            yield str(reference.ReferencedSOPInstanceUID)
-        yield from _pointed_at(item.get("ContentSequence", []))
+        report.PredecessorDocumentsSequence = hierarchy([_as_reference(study, study.predecessor)])
 
 
 def _as_reference(study: StudyReading, predecessor: Predecessor) -> ImageReference:
@@ -151,26 +84,3 @@ def _as_reference(study: StudyReading, predecessor: Predecessor) -> ImageReferen
         predecessor.sop_class_uid,
         predecessor.sop_instance_uid,
     )
-
-
-def _hierarchy(references: Iterable[ImageReference]) -> list[Dataset]:
-    """Hierarchical SOP Instance Reference Macro (PS3.3 C.17.2.1): studies, their series, their objects."""
-    studies: dict[str, Dataset] = {}
-    series: dict[tuple[str, str], Dataset] = {}
-    for reference in references:
-        study = studies.get(reference.study_instance_uid)
-        if study is None:
-            study = studies[reference.study_instance_uid] = Dataset()
-            study.StudyInstanceUID = reference.study_instance_uid
-            study.ReferencedSeriesSequence = []
-        key = (reference.study_instance_uid, reference.series_instance_uid)
-        if key not in series:
-            series[key] = Dataset()
-            series[key].SeriesInstanceUID = reference.series_instance_uid
-            series[key].ReferencedSOPSequence = []
-            study.ReferencedSeriesSequence.append(series[key])
-        item = Dataset()
-        item.ReferencedSOPClassUID = reference.sop_class_uid
-        item.ReferencedSOPInstanceUID = reference.sop_instance_uid
-        series[key].ReferencedSOPSequence.append(item)
-    return list(studies.values())
