@@ -12,9 +12,9 @@ from config.settings import Destination, ResultKind, ResultsSettings
 from dicom_node.demo.phantom import BLACK_TO_WHITE, chest_phantom
 from dicom_node.results import build_results
 from dicom_node.results.source import text_of
-from dicom_node.results.study import Film, Predecessor, StudyReading
+from dicom_node.results.study import Film, Predecessor, PriorAnswer, StudyReading
 from inference.card import ModelCard
-from inference.prediction import Attention, NotAnalysable, Outcome, Prediction, Reason, Region, Side
+from inference.prediction import Answer, Attention, NotAnalysable, Outcome, Prediction, Reason, Region, Side
 from inference.radiograph import Radiograph
 from tests.builders import chest_film, encoded, made_uid
 
@@ -39,6 +39,10 @@ REPORTED_AT = datetime(2026, 3, 1, 23, 30, 5, tzinfo=UTC)
 PREDECESSOR = Predecessor(Comprehensive3DSRStorage, made_uid("earlier report"), made_uid("earlier series"))
 RIGHT_LOWER = Region(left=40, top=180, right=120, bottom=260)
 LATERAL = NotAnalysable(Reason.LATERAL_VIEW)
+PRIORS = (
+    PriorAnswer("20260110", 0.42, Answer.UNCERTAIN, same_model=True),
+    PriorAnswer("20250704", 0.12, Answer.UNLIKELY, same_model=False),
+)
 USUAL = frozenset(Destination.model_fields["objects"].default)
 EVERYTHING = frozenset(ResultKind)
 
@@ -74,7 +78,9 @@ def film(outcome: Outcome | None, key: str = "1", **of_film: object) -> Film:
     return Film(header_of(chest_film(key, **of_film)), outcome)  # type: ignore[arg-type]
 
 
-def reading(*films: Film, revision: int = 1, card: ModelCard = CARD) -> StudyReading:
+def reading(
+    *films: Film, revision: int = 1, card: ModelCard = CARD, priors: tuple[PriorAnswer, ...] = ()
+) -> StudyReading:
     """A study of these films, in the order that the report step puts them."""
     ordered = sorted(films, key=lambda film: text_of(film.header, "SOPInstanceUID"))
     return StudyReading(
@@ -84,6 +90,7 @@ def reading(*films: Film, revision: int = 1, card: ModelCard = CARD) -> StudyRea
         revision=revision,
         reported_at=REPORTED_AT,
         predecessor=None if revision == 1 else PREDECESSOR,
+        priors=priors,
     )
 
 

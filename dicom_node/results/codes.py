@@ -47,6 +47,7 @@ IMAGING_PROCEDURE = Code("363679005", "SCT", "Imaging procedure")
 ENGLISH = Code("en", "RFC5646", "English")
 DEVICE = Code("121007", "DCM", "Device")
 SUMMARY = Code("121111", "DCM", "Summary")
+PREVIOUS_FINDING = Code("121069", "DCM", "Previous Finding")  # CID 7002 Diagnostic Imaging Report Element
 COMMENT = Code("121106", "DCM", "Comment")
 PRIORITY = Code("260870009", "SCT", "Priority")
 URGENT = Code("103391001", "SCT", "Urgent")

@@ -14,6 +14,7 @@ from highdicom.sr import (
     CodeContentItem,
     CodedConcept,
     ContainerContentItem,
+    ContentItem,
     ContentSequence,
     CoordinatesForMeasurement,
     FindingSite,
@@ -47,6 +48,7 @@ from dicom_node.results.study import Film, StudyReading
 from dicom_node.results.wording import (
     DISCLAIMER,
     answer_statement,
+    comparison,
     count_reasons,
     not_analysed,
     plain_text,
@@ -207,14 +209,17 @@ def _evaluations(study: StudyReading, *, with_algorithm: bool) -> ContainerConte
     container = ContainerContentItem(
         codes.QUALITATIVE_EVALUATIONS, relationship_type=RelationshipTypeValues.CONTAINS
     )
-    items = [
+    items: list[ContentItem] = [
         _code(codes.FINDINGS_SUMMARY, _findings_summary(study)),
         _code(codes.PNEUMONIA, _PRESENCE[study.answer]),
-        _text(codes.SUMMARY, summary(study)),
-        _text(codes.COMMENT, DISCLAIMER),
     ]
     if study.answer is Answer.LIKELY:
-        items.insert(2, _code(codes.PRIORITY, codes.URGENT))
+        items.append(_code(codes.PRIORITY, codes.URGENT))
+    items.append(_text(codes.SUMMARY, summary(study)))
+    compared = comparison(study)
+    if compared is not None:
+        items.append(_text(codes.PREVIOUS_FINDING, compared))
+    items.append(_text(codes.COMMENT, DISCLAIMER))
     algorithm = _algorithm(study, study.leading_film.prediction) if with_algorithm else ContentSequence()
     container.ContentSequence = ContentSequence()
     container.ContentSequence.extend(algorithm)

@@ -1,13 +1,14 @@
 """Every sentence that a result says to a person, so that report and picture never say different things.
 
 All of it is ASCII: a result is written in its source's character set, and ASCII is part of every one (PS3.5
-section 6.1). Nothing here comes from an image's header.
+section 6.1). Nothing here comes from an image's header but the digits of a date.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 
-from dicom_node.results.study import Film, StudyReading
+from dicom_node.results.study import Film, PriorAnswer, StudyReading
 from inference.prediction import Answer, NotAnalysable, Prediction, Side
 
 BURNED_IN_DISCLAIMER = "AI - NOT FOR PRIMARY DIAGNOSIS"
@@ -31,6 +32,7 @@ _CAUTIONS = {
 }
 _SIDES = {Side.LEFT: "the left lung", Side.RIGHT: "the right lung", Side.BILATERAL: "both lungs"}
 _LONG_STRING = 64
+_DATE = re.compile(r"\d{4}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])", re.ASCII)
 
 
 def plain_text(text: str, limit: int = _LONG_STRING) -> str:
@@ -103,9 +105,33 @@ def summary(study: StudyReading) -> str:
     return " ".join(sentences)
 
 
+def comparison(study: StudyReading) -> str | None:
+    """The scores of the patient's earlier studies beside this one's; None where there are none.
+
+    Two versions of a model score differently, so a score of another one is marked as not comparable.
+    """
+    if not study.priors:
+        return None
+    prediction = study.leading_film.prediction
+    now = [] if prediction is None else [f"score {percent(prediction.score)} now"]
+    return f"Comparison: {'; '.join([*now, *map(_earlier, study.priors)])}."
+
+
 def count_reasons(films: Iterable[Film]) -> dict[str, int]:
     """How many of the films were not analysed, by reason, in the order of the films."""
     return Counter(reason for film in films if (reason := reason_of(film)) is not None)
+
+
+def _earlier(prior: PriorAnswer) -> str:
+    version = "" if prior.same_model else ", by another version of the model, not comparable"
+    return f"{percent(prior.score)} ({prior.answer}{version}) on {_date(prior.study_date)}"
+
+
+def _date(written: str) -> str:
+    """A DICOM date (PS3.5 section 6.2) as people write it; it comes from a header and may be anything."""
+    if _DATE.fullmatch(written) is None:
+        return "an unknown date"
+    return f"{written[:4]}-{written[4:6]}-{written[6:]}"
 
 
 def _images(count: int) -> str:

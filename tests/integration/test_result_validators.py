@@ -14,7 +14,7 @@ from inference.prediction import NotAnalysable, Reason, Side
 from tests.builders import NAMES, Name, chest_film
 from tests.hostile_headers import CASES, Case
 from tests.integration.conftest import tool
-from tests.readings import LATERAL, film, header_of, likely, reading, results_of, uncertain, unlikely
+from tests.readings import LATERAL, PRIORS, film, header_of, likely, reading, results_of, uncertain, unlikely
 
 STUDIES = {
     "likely": lambda: reading(film(likely())),
@@ -40,6 +40,8 @@ STUDIES = {
     ),
     "failed": lambda: reading(film(None)),
     "revised, likely": lambda: reading(film(likely(), "1"), film(LATERAL, "2", view="LL"), revision=2),
+    "likely, with priors": lambda: reading(film(likely()), priors=PRIORS),
+    "not analysable, with priors": lambda: reading(film(LATERAL, view="LL"), priors=PRIORS),
     "revised, not analysable": lambda: reading(film(LATERAL, view="LL"), revision=3),
 }
 
@@ -107,7 +109,9 @@ PIXELMED = (
 )
 
 
-@pytest.mark.parametrize("name", ["likely", "uncertain", "unlikely", "not analysable", "revised, likely"])
+@pytest.mark.parametrize(
+    "name", ["likely, with priors", "uncertain", "unlikely", "not analysable", "revised, likely"]
+)
 def test_pixelmed_finds_no_error_in_a_report(name: str, tmp_path: Path) -> None:
     """The validator that IHE AI Results asks for; what it does not know of TID 1500 is a warning."""
     if not Path("/usr/share/java/pixelmed.jar").exists():

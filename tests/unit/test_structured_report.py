@@ -18,13 +18,14 @@ from dicom_node.results.heatmap_image import build_heatmap
 from dicom_node.results.readable import readable_text
 from dicom_node.results.source import text_of
 from dicom_node.results.structured_report import build_structured_report
-from dicom_node.results.study import Film, Predecessor, StudyReading
+from dicom_node.results.study import Film, Predecessor, PriorAnswer, StudyReading
 from inference.prediction import Answer, NotAnalysable, Outcome, Prediction, Reason, Region, Side
 from tests.builders import NAMES
 from tests.readings import (
     CARD,
     LATERAL,
     PREDECESSOR,
+    PRIORS,
     REPORTED_AT,
     RIGHT_LOWER,
     film,
@@ -443,6 +444,42 @@ class TestRevised:
     def test_a_study_whose_first_report_failed_is_reported_without_a_predecessor(self) -> None:
         study = StudyReading((film(likely()),), CARD, "CXR_NODE", 2, REPORTED_AT, None)
         assert "PredecessorDocumentsSequence" not in build_structured_report(study, None)
+
+
+class TestPriors:
+    def compared(self, *priors: PriorAnswer, outcome: Outcome | None = None) -> list[str]:
+        study = reading(film(outcome), priors=priors)
+        return texts(
+            evaluations(build_structured_report(study, heatmap=None)),
+            Code("121069", "DCM", "Previous Finding"),
+        )
+
+    def test_earlier_scores_stand_beside_todays_the_newest_first(self) -> None:
+        assert self.compared(*PRIORS, outcome=likely(0.91)) == [
+            "Comparison: score 91.0% now; 42.0% (uncertain) on 2026-01-10; "
+            "12.0% (unlikely, by another version of the model, not comparable) on 2025-07-04."
+        ]
+
+    def test_a_study_without_a_score_is_reported_with_the_earlier_ones(self) -> None:
+        assert self.compared(PRIORS[0], outcome=LATERAL) == ["Comparison: 42.0% (uncertain) on 2026-01-10."]
+
+    @pytest.mark.parametrize(
+        "date", ["", "yesterday", "20261301", "20260132", "2026-1-1", "٢٠٢٦٠١١٠", "20260110 "]
+    )
+    def test_a_date_that_is_none_is_told_as_unknown(self, date: str) -> None:
+        [said] = self.compared(replace(PRIORS[0], study_date=date), outcome=likely(0.91))
+        assert said == "Comparison: score 91.0% now; 42.0% (uncertain) on an unknown date."
+
+    @pytest.mark.parametrize("outcome", [likely(), unlikely(), LATERAL, None], ids=str)
+    def test_without_earlier_studies_nothing_is_compared(self, outcome: Outcome | None) -> None:
+        assert self.compared(outcome=outcome) == []
+
+    def test_the_heatmap_does_not_compare(self) -> None:
+        with_priors, without = (
+            encode(build_heatmap(reading(film(likely()), priors=priors), radiograph(60, 50), "source"))
+            for priors in (PRIORS, ())
+        )
+        assert with_priors == without
 
 
 class TestReportForOlderPeers:
