@@ -20,6 +20,7 @@ from config.settings import (
     RetrySettings,
     Settings,
     Source,
+    WebDestination,
     clashes,
 )
 
@@ -179,6 +180,7 @@ def _clashes_between_valid_parts(document: Mapping[str, Any]) -> Iterator[Fault]
         retry=_valid(RetrySettings, document.get("retry", {})),
         sources=_valid_entries(Source, document.get("sources")),
         destinations=_valid_entries(Destination, document.get("destinations")),
+        web_destinations=_valid_entries(WebDestination, document.get("web_destinations")),
     )
 
 

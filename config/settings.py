@@ -9,11 +9,21 @@ from ipaddress import IPv6Address, ip_address
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from config.errors import Fault
-from config.values import Address, AeTitle, Host, Name, OptionalSettingsPath, ScoreBand, SettingsPath
+from config.values import (
+    Address,
+    AeTitle,
+    Host,
+    Name,
+    OptionalSettingsPath,
+    ScoreBand,
+    SettingsPath,
+    WebAddress,
+)
 
 
 class ResultKind(StrEnum):
@@ -87,6 +97,29 @@ class Destination(Section):
     )
 
 
+def _storable(kind: ResultKind) -> ResultKind:
+    if kind is ResultKind.REVIEW_WORKITEM:
+        raise ValueError("must be an object that is stored; a workitem is sent to [[destinations]] alone")
+    return kind
+
+
+class WebDestination(Section):
+    """``[[web_destinations]]``: an archive that gets results by STOW-RS instead."""
+
+    name: Name
+    url: WebAddress
+    objects: tuple[Annotated[ResultKind, Field(strict=False), AfterValidator(_storable)], ...] = Field(
+        default=(ResultKind.STRUCTURED_REPORT, ResultKind.HEATMAP),
+        strict=False,
+        min_length=1,
+        description="a list of objects as in [[destinations]], not empty",
+    )
+    token_file: OptionalSettingsPath = None  # None: no bearer token
+    user: str = Field(default="", max_length=256, description="a user's name in quotation marks")
+    password_file: OptionalSettingsPath = None  # None: no user
+    ca_file: OptionalSettingsPath = None  # None: the system's certificates alone
+
+
 class ModelSettings(Section):
     """``[model]``: what looks at the pictures."""
 
@@ -154,6 +187,7 @@ class Settings(Section):
     receiver: ReceiverSettings = ReceiverSettings()
     sources: tuple[Source, ...] = Field(default=(), strict=False)
     destinations: tuple[Destination, ...] = Field(default=(), strict=False)
+    web_destinations: tuple[WebDestination, ...] = Field(default=(), strict=False)
     model: ModelSettings = ModelSettings()
     results: ResultsSettings = ResultsSettings()
     worklist: WorklistSettings = WorklistSettings()
@@ -161,6 +195,11 @@ class Settings(Section):
     retry: RetrySettings = RetrySettings()
     retention: RetentionSettings = RetentionSettings()
     logging: LoggingSettings = LoggingSettings()
+
+    @property
+    def all_destinations(self) -> tuple[Destination | WebDestination, ...]:
+        """Every destination that gets objects, whatever protocol it speaks."""
+        return *self.destinations, *self.web_destinations
 
     def source_of(self, calling_ae_title: str, address: str) -> Source | None:
         """Find the source that a peer is.
@@ -203,6 +242,7 @@ class Settings(Section):
                 retry=self.retry,
                 sources=dict(enumerate(self.sources)),
                 destinations=dict(enumerate(self.destinations)),
+                web_destinations=dict(enumerate(self.web_destinations)),
             )
         )
         if faults:
@@ -216,6 +256,7 @@ def clashes(
     retry: RetrySettings | None,
     sources: Mapping[int, Source],
     destinations: Mapping[int, Destination],
+    web_destinations: Mapping[int, WebDestination],
 ) -> Iterator[Fault]:
     """Find the settings that do not fit together.
 
@@ -223,12 +264,12 @@ def clashes(
     ----------
     receiver, retry
         The sections, or None where they have faults of their own.
-    sources, destinations
+    sources, destinations, web_destinations
         Those without faults of their own, by their place in the file: what is wrong with one must not hide
         what is wrong with the others.
     """
-    yield from _same_names("sources", sources)
-    yield from _same_names("destinations", destinations)
+    yield from _same_names(sources=sources)
+    yield from _same_names(destinations=destinations, web_destinations=web_destinations)
     for (first, one), (second, other) in combinations(sources.items(), 2):
         if one.ae_title == other.ae_title and _overlap(one, other):
             yield Fault(
@@ -243,6 +284,7 @@ def clashes(
                 f"must be another archive than destinations[{first}], which has the same AE title, host "
                 "and port: it would get every result twice",
             )
+    yield from _web_clashes(web_destinations)
     if receiver:
         for place, to in destinations.items():
             if to.port == receiver.port and _is_own_address(to.host, receiver.host):
@@ -259,15 +301,37 @@ def clashes(
         )
 
 
-def _same_names(section: str, entries: Mapping[int, Any]) -> Iterator[Fault]:
-    places: dict[str, int] = {}
-    for place, entry in entries.items():
-        first = places.setdefault(entry.name, place)
-        if first != place:
+def _web_clashes(destinations: Mapping[int, WebDestination]) -> Iterator[Fault]:
+    for place, to in destinations.items():
+        here, parts = f"web_destinations[{place}]", urlsplit(to.url)
+        if bool(to.user) != bool(to.password_file):
+            yield Fault(f"{here}.user", "needs a password_file, and a password_file needs a user")
+        if to.token_file and to.password_file:
+            yield Fault(f"{here}.token_file", "must be left out where there is a password_file: one is used")
+        is_secret = bool(to.token_file or to.password_file)
+        if is_secret and parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
             yield Fault(
-                f"{section}[{place}].name",
-                f'must be a name of its own; found "{entry.name}", which {section}[{first}] has',
+                f"{here}.url",
+                "must start with https:// where a token or a password is sent: on the way anybody could read it",
             )
+    for (first, to), (second, also) in combinations(destinations.items(), 2):
+        if to.url == also.url:
+            yield Fault(
+                f"web_destinations[{second}].url",
+                f"must be another archive than web_destinations[{first}]: it would get every result twice",
+            )
+
+
+def _same_names(**sections: Mapping[int, Any]) -> Iterator[Fault]:
+    """Find entries that have the name of an earlier one, in any of these sections."""
+    places: dict[str, str] = {}
+    for section, entries in sections.items():
+        for place, entry in entries.items():
+            here = f"{section}[{place}]"
+            first = places.setdefault(entry.name, here)
+            if first != here:
+                sentence = f'must be a name of its own; found "{entry.name}", which {first} has'
+                yield Fault(f"{here}.name", sentence)
 
 
 def _overlap(one: Source, other: Source) -> bool:

@@ -7,6 +7,7 @@ import re
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
@@ -74,6 +75,28 @@ def _host(written: str) -> str:
     return host
 
 
+def _web_address(written: str) -> str:
+    """Check the URL of a web service, and leave out the slash at its end: paths are added to it."""
+    allowed = 'must be a URL such as "https://pacs.example.org/dicom-web"'
+    url = written.strip().rstrip("/")
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+        _host(host)
+    except ValueError:
+        raise ValueError(f"{allowed}; the host or the port in it is none") from None
+    if parts.scheme not in {"http", "https"}:
+        raise ValueError(f"{allowed}, and start with https:// or http://")
+    if parts.username is not None:
+        raise ValueError(f"{allowed}, without a user: that has a setting of its own, and the password a file")
+    if (
+        not re.fullmatch(r"(/[A-Za-z0-9._~%-]*)*", parts.path)
+        or url != f"{parts.scheme}://{parts.netloc}{parts.path}"
+    ):
+        raise ValueError(f"{allowed}, without spaces, query or fragment")
+    return url
+
+
 def _name(written: str) -> str:
     """Check a name that commands and logs use for a source or a destination."""
     if not re.fullmatch(r"[a-z0-9_-]{1,64}", written):
@@ -111,6 +134,9 @@ def _band(written: object) -> tuple[float, float] | None:
 AeTitle = Annotated[str, AfterValidator(_ae_title), Field(description="an AE title in quotation marks")]
 Host = Annotated[
     str, AfterValidator(_host), Field(description="an address or a host name in quotation marks")
+]
+WebAddress = Annotated[
+    str, AfterValidator(_web_address), Field(description="the URL of a web service in quotation marks")
 ]
 Name = Annotated[str, AfterValidator(_name), Field(description="a name in quotation marks")]
 Address = Annotated[Network, BeforeValidator(_network)]

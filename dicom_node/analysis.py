@@ -66,7 +66,7 @@ class Analyst:
 
     def _wanted(self) -> list[frozenset[ResultKind]]:
         """What each destination gets; without destinations, what one gets whose settings name nothing."""
-        wanted = [frozenset(destination.objects) for destination in self._settings.destinations]
+        wanted = [frozenset(destination.objects) for destination in self._settings.all_destinations]
         return wanted or [frozenset(Destination.model_fields["objects"].default)]
 
     def _result(self, kind: ResultKind, made: Dataset) -> ResultObject:
@@ -76,5 +76,5 @@ class Analyst:
             str(made.SOPInstanceUID),
             str(made.SeriesInstanceUID),
             encode(made),
-            tuple(to.name for to in self._settings.destinations if kind in to.objects),
+            tuple(to.name for to in self._settings.all_destinations if kind in to.objects),
         )

@@ -10,6 +10,7 @@ import structlog
 from config.settings import Settings
 from dicom_node.channels.channel import Channel
 from dicom_node.channels.storage import StorageChannel
+from dicom_node.channels.stow import StowChannel
 from dicom_node.loop import Loop
 from dicom_node.receiver import Receiver
 from dicom_node.sender import Sender
@@ -105,6 +106,7 @@ class Node:
             destination.name: StorageChannel(settings.node.ae_title, destination)
             for destination in settings.destinations
         }
+        channels |= {to.name: StowChannel(to) for to in settings.web_destinations}
         for name, channel in channels.items():
             sender = Sender(settings.retry, name, channel, self._folder, self._owner)
             self._senders.append(sender)
@@ -137,7 +139,7 @@ class Node:
             waiting = views.open_deliveries(connection)
         if taken_back:
             _log.warning("work_taken_back", count=taken_back)
-        configured = {destination.name for destination in self._settings.destinations}
+        configured = {destination.name for destination in self._settings.all_destinations}
         for destination in waiting.keys() - configured:
             _log.error("destination_not_configured", destination=destination, count=waiting[destination])
 

@@ -4,9 +4,6 @@ Sending again is always safe: a result is the same bytes under the same UID howe
 that has it already changes nothing. So whatever is not a clear answer is tried again, for days.
 """
 
-import io
-
-from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     Comprehensive3DSRStorage,
@@ -22,13 +19,8 @@ from pynetdicom.association import Association
 from config.settings import Destination, ResultKind
 from dicom_node.associations import open_association
 from dicom_node.channels.channel import Delivered
-from dicom_node.errors import DeliveryFault, ResultRefused, TransferFailed
-from dicom_node.results import as_comprehensive_sr
-
-# PS3.4 table B.2-1 and PS3.7 annex C
-SUCCESS = 0x0000
-DUPLICATE_SOP_INSTANCE = 0x0111
-SOP_CLASS_NOT_SUPPORTED = 0x0122
+from dicom_node.channels.storing import store
+from dicom_node.errors import TransferFailed
 
 SYNTAXES = [str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)]
 SOP_CLASSES = {
@@ -49,28 +41,14 @@ class StorageChannel:
         self._association: Association | None = None
 
     def send(self, content: bytes) -> Delivered:
-        """Store one object; a report as a Comprehensive SR where the peer refuses Comprehensive 3D SR."""
-        dataset: Dataset = dcmread(io.BytesIO(content))
+        """Store one object, a report in the form that the peer takes."""
         association = self._connected()
         accepted = {str(context.abstract_syntax) for context in association.accepted_contexts}
-        has_twin, is_twin = dataset.SOPClassUID == Comprehensive3DSRStorage, False
-        if dataset.SOPClassUID not in accepted:
-            if not has_twin or ComprehensiveSRStorage not in accepted:
-                raise ResultRefused(f"presentation context refused: {dataset.SOPClassUID.name}")
-            dataset, is_twin = as_comprehensive_sr(dataset), True
-        status = _store(association, dataset)
-        if (
-            status == SOP_CLASS_NOT_SUPPORTED
-            and has_twin
-            and not is_twin
-            and ComprehensiveSRStorage in accepted
-        ):
-            # some archives accept the presentation context and refuse the object
-            dataset, is_twin = as_comprehensive_sr(dataset), True
-            status = _store(association, dataset)
-        if status in (SUCCESS, DUPLICATE_SOP_INSTANCE) or status & 0xF000 == 0xB000:
-            return Delivered(status, str(dataset.SOPInstanceUID) if is_twin else None)
-        raise _fault_of(status)
+
+        def store_object(made: Dataset) -> int | None:
+            return _store(association, made) if made.SOPClassUID in accepted else None
+
+        return store(content, "C-STORE", store_object)
 
     def close(self) -> None:
         """Release the association."""
@@ -105,11 +83,3 @@ def _store(association: Association, dataset: Dataset) -> int:
         association.abort()
         raise TransferFailed("no answer to C-STORE: whether the object arrived is not known")
     return int(answer.Status)
-
-
-def _fault_of(status: int) -> DeliveryFault:
-    """Say what a C-STORE status other than success means for the delivery (PS3.4 table B.2-1, PS3.7 annex C)."""
-    words = f"C-STORE answered 0x{status:04X}"
-    if status == SOP_CLASS_NOT_SUPPORTED or status & 0xFF00 == 0xA900 or status & 0xF000 == 0xC000:
-        return ResultRefused(words, status)
-    return TransferFailed(words, status)

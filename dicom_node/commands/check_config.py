@@ -35,9 +35,11 @@ def run(arguments: argparse.Namespace) -> int:
         print(
             f"destination {destination.name}: {destination.ae_title} at {destination.host} port {destination.port}"
         )
+    for web in settings.web_destinations:
+        print(f"destination {web.name}: STOW-RS to {web.url}")
     if receiver.require_known_source and not settings.sources:
         print("note: there is no source, and unknown ones are refused, so nobody can send")
-    if not settings.destinations:
+    if not settings.all_destinations:
         print("note: there is no destination, so results stay here")
     print("no faults")
     return 0

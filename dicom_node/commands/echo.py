@@ -1,6 +1,7 @@
-"""Test a destination by C-ECHO: can the node reach it, and does it accept the node's AE title?
+"""Test a destination: can the node reach it, and does it let the node in?
 
-Prints the round-trip time, or the refusal in words; exit status 1 if the destination did not answer with Success.
+An archive is asked by C-ECHO, a DICOMweb service for one study (QIDO-RS). Prints the time that it took, or the refusal
+in words; exit status 1 if the destination did not answer with success.
 """
 
 import argparse
@@ -9,10 +10,12 @@ import time
 
 from pydicom.uid import ImplicitVRLittleEndian
 
+from config.settings import Destination, WebDestination
 from dicom_node import logs
 from dicom_node.associations import VERIFICATION, open_association
 from dicom_node.commands.options import add_config, settings_of
-from dicom_node.errors import DeliveryFault
+from dicom_node.dicomweb import DICOM_JSON, ask
+from dicom_node.errors import DeliveryFault, TransferFailed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,34 +25,56 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Associate, echo, release."""
+    """Ask the destination and say what came of it."""
     settings = settings_of(arguments)
     logs.configure(settings.logging)
-    found = [each for each in settings.destinations if each.name == arguments.destination]
-    if not found:
-        names = ", ".join(each.name for each in settings.destinations) or "none"
+    found = {each.name: each for each in settings.all_destinations}
+    destination = found.get(arguments.destination)
+    if destination is None:
+        names = ", ".join(found) or "none"
         print(f"dicom-node: no destination {arguments.destination!r}; there is: {names}", file=sys.stderr)
         return 2
-    [destination] = found
-    where = f"{destination.name} ({destination.ae_title} at {destination.host} port {destination.port})"
-    started = time.perf_counter()
+    where = f"{destination.name} ({_address(destination)})"
     try:
-        association = open_association(
-            settings.node.ae_title, destination, {VERIFICATION: [str(ImplicitVRLittleEndian)]}
-        )
+        if isinstance(destination, WebDestination):
+            said = _search(destination)
+        else:
+            said = _echo(settings.node.ae_title, destination)
     except DeliveryFault as fault:
         print(f"{where}: {fault.reason}", file=sys.stderr)
         return 1
+    print(f"{where}: {said}")
+    return 0
+
+
+def _address(destination: Destination | WebDestination) -> str:
+    if isinstance(destination, WebDestination):
+        return destination.url
+    return f"{destination.ae_title} at {destination.host} port {destination.port}"
+
+
+def _echo(ae_title: str, destination: Destination) -> str:
+    """Associate, echo, release."""
+    started = time.perf_counter()
+    association = open_association(ae_title, destination, {VERIFICATION: [str(ImplicitVRLittleEndian)]})
     associated = time.perf_counter()
     answer = association.send_c_echo()
     answered = time.perf_counter()
     association.release()
     if "Status" not in answer or answer.Status != 0x0000:
         status = f"0x{answer.Status:04X}" if "Status" in answer else "no answer"
-        print(f"{where}: association accepted, C-ECHO answered {status}", file=sys.stderr)
-        return 1
-    print(
-        f"{where}: C-ECHO succeeded; association {(associated - started) * 1000:.1f} ms, "
+        raise TransferFailed(f"association accepted, C-ECHO answered {status}")
+    return (
+        f"C-ECHO succeeded; association {(associated - started) * 1000:.1f} ms, "
         f"echo {(answered - associated) * 1000:.1f} ms"
     )
-    return 0
+
+
+def _search(destination: WebDestination) -> str:
+    """Search for any study: the least that a DICOMweb service must answer."""
+    started = time.perf_counter()
+    answer = ask(destination, "GET", "/studies?limit=1", {"Accept": DICOM_JSON})
+    answered = time.perf_counter()
+    if answer.status not in (200, 204):  # 204: it holds none (PS3.18 table 10.6.3-1)
+        raise TransferFailed(f"QIDO-RS answered HTTP {answer.status}")
+    return f"QIDO-RS succeeded in {(answered - started) * 1000:.1f} ms"

@@ -11,6 +11,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Protocol
@@ -59,14 +60,19 @@ def free_port() -> int:
 
 
 class OrthancArchive:
-    """Orthanc as a process of its own, asked over its REST interface."""
+    """Orthanc as a process of its own, asked over its REST interface at `url`.
+
+    `plugins` are the files of what it shall load, such as its DICOMweb server.
+    """
 
     name = "Orthanc"
 
-    def __init__(self, executable: Path, folder: Path, port: int | None = None) -> None:
+    def __init__(
+        self, executable: Path, folder: Path, port: int | None = None, plugins: Sequence[Path] = ()
+    ) -> None:
         self.port = port or free_port()
         http_port = free_port()
-        self._http = f"http://127.0.0.1:{http_port}"
+        self.url = f"http://127.0.0.1:{http_port}"
         configuration = {
             "Name": "demo",
             "StorageDirectory": str(folder / "storage"),
@@ -77,7 +83,7 @@ class OrthancArchive:
             "HttpPort": http_port,
             "RemoteAccessAllowed": False,
             "AuthenticationEnabled": False,
-            "Plugins": [],
+            "Plugins": [str(each) for each in plugins],
         }
         (folder / "orthanc.json").write_text(json.dumps(configuration), encoding="utf-8")
         self._log = folder / "orthanc.log"
@@ -117,7 +123,7 @@ class OrthancArchive:
         return json.loads(self._get(path, content))
 
     def _get(self, path: str, content: bytes | None = None) -> bytes:
-        with urllib.request.urlopen(self._http + path, content, timeout=30) as answer:  # noqa: S310 - http, loopback
+        with urllib.request.urlopen(self.url + path, content, timeout=30) as answer:  # noqa: S310 - http, loopback
             answered: bytes = answer.read()
         return answered
 

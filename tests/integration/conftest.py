@@ -47,7 +47,7 @@ def tool(name: str) -> str:
 class NodeProcess:
     """`dicom-node run` as an administrator starts it, with a settings file of its own."""
 
-    def __init__(self, folder: Path, pacs_port: int, settings: str = "") -> None:
+    def __init__(self, folder: Path, pacs_port: int | None, settings: str = "") -> None:
         self.folder = folder
         self.port = free_port()
         self.config = folder / "node.toml"
@@ -55,8 +55,15 @@ class NodeProcess:
         self.write_config(pacs_port)
         self._process: subprocess.Popen[bytes] | None = None
 
-    def write_config(self, pacs_port: int) -> None:
-        """Write the settings, with the PACS on this port."""
+    def write_config(self, pacs_port: int | None) -> None:
+        """Write the settings, with the PACS on this port; None: without one."""
+        pacs = f"""
+[[destinations]]
+name = "pacs"
+ae_title = "{PACS_AE_TITLE}"
+host = "127.0.0.1"
+port = {pacs_port}
+"""
         self.config.write_text(
             f"""
 [node]
@@ -78,11 +85,7 @@ analyse_secondary_capture = true
 name = "elsewhere"
 ae_title = "ELSEWHERE"
 hosts = ["192.0.2.1"]
-[[destinations]]
-name = "pacs"
-ae_title = "{PACS_AE_TITLE}"
-host = "127.0.0.1"
-port = {pacs_port}
+{"" if pacs_port is None else pacs}
 [retry]
 deliver_first_seconds = 0.2
 deliver_longest_seconds = 1.0
