@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from config.errors import Fault
+from config.hl7 import Hl7Destination
 from config.settings import (
     ClashError,
     Destination,
@@ -181,6 +182,7 @@ def _clashes_between_valid_parts(document: Mapping[str, Any]) -> Iterator[Fault]
         sources=_valid_entries(Source, document.get("sources")),
         destinations=_valid_entries(Destination, document.get("destinations")),
         web_destinations=_valid_entries(WebDestination, document.get("web_destinations")),
+        hl7=_valid_entries(Hl7Destination, document.get("hl7")),
     )
 
 

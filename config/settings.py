@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from config.errors import Fault
+from config.hl7 import Hl7Destination
+from config.section import Section
 from config.values import (
     Address,
     AeTitle,
@@ -34,20 +36,11 @@ class ResultKind(StrEnum):
     KEY_OBJECTS = "key_objects"
     PRESENTATION_STATE = "presentation_state"
     REVIEW_WORKITEM = "review_workitem"
+    HL7_MESSAGE = "hl7_message"
 
 
-class Section(BaseModel):
-    """What all sections have in common: values of the right type and no unknown names."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        strict=True,  # port = "104" is a slip of the pen that a page or another tool may read otherwise
-        allow_inf_nan=False,
-        validate_default=True,  # a default path starts at the same folder as a written one ...
-        revalidate_instances="always",  # ... also where its whole section is not written
-        protected_namespaces=(),  # a section is called "model", as an administrator calls it
-    )
+DICOM_OBJECTS = tuple(kind for kind in ResultKind if kind is not ResultKind.HL7_MESSAGE)
+"""The kinds that a DICOM destination gets; what [[hl7]] gets is a matter of its own settings."""
 
 
 class NodeSettings(Section):
@@ -82,6 +75,12 @@ class Source(Section):
     study_quiet_seconds: float | None = Field(default=None, ge=0, le=3600)  # None: the receiver's
 
 
+def _dicom_object(kind: ResultKind) -> ResultKind:
+    if kind not in DICOM_OBJECTS:
+        raise ValueError("must be a DICOM object; messages are what [[hl7]] sections are for")
+    return kind
+
+
 class Destination(Section):
     """``[[destinations]]``: an archive that gets results."""
 
@@ -89,16 +88,17 @@ class Destination(Section):
     ae_title: AeTitle
     host: Host
     port: int = Field(ge=1, le=65535)
-    objects: tuple[Annotated[ResultKind, Field(strict=False)], ...] = Field(
+    objects: tuple[Annotated[ResultKind, Field(strict=False), AfterValidator(_dicom_object)], ...] = Field(
         default=(ResultKind.STRUCTURED_REPORT, ResultKind.HEATMAP),
         strict=False,
         min_length=1,
-        description="a list of " + ", ".join(f'"{kind}"' for kind in ResultKind) + ", not empty",
+        description="a list of " + ", ".join(f'"{kind}"' for kind in DICOM_OBJECTS) + ", not empty",
     )
+    storage_commitment: bool = False
 
 
 def _storable(kind: ResultKind) -> ResultKind:
-    if kind is ResultKind.REVIEW_WORKITEM:
+    if kind in (ResultKind.REVIEW_WORKITEM, ResultKind.HL7_MESSAGE):
         raise ValueError("must be an object that is stored; a workitem is sent to [[destinations]] alone")
     return kind
 
@@ -188,6 +188,7 @@ class Settings(Section):
     sources: tuple[Source, ...] = Field(default=(), strict=False)
     destinations: tuple[Destination, ...] = Field(default=(), strict=False)
     web_destinations: tuple[WebDestination, ...] = Field(default=(), strict=False)
+    hl7: tuple[Hl7Destination, ...] = Field(default=(), strict=False)
     model: ModelSettings = ModelSettings()
     results: ResultsSettings = ResultsSettings()
     worklist: WorklistSettings = WorklistSettings()
@@ -243,6 +244,7 @@ class Settings(Section):
                 sources=dict(enumerate(self.sources)),
                 destinations=dict(enumerate(self.destinations)),
                 web_destinations=dict(enumerate(self.web_destinations)),
+                hl7=dict(enumerate(self.hl7)),
             )
         )
         if faults:
@@ -257,6 +259,7 @@ def clashes(
     sources: Mapping[int, Source],
     destinations: Mapping[int, Destination],
     web_destinations: Mapping[int, WebDestination],
+    hl7: Mapping[int, Hl7Destination],
 ) -> Iterator[Fault]:
     """Find the settings that do not fit together.
 
@@ -264,12 +267,12 @@ def clashes(
     ----------
     receiver, retry
         The sections, or None where they have faults of their own.
-    sources, destinations, web_destinations
+    sources, destinations, web_destinations, hl7
         Those without faults of their own, by their place in the file: what is wrong with one must not hide
         what is wrong with the others.
     """
     yield from _same_names(sources=sources)
-    yield from _same_names(destinations=destinations, web_destinations=web_destinations)
+    yield from _same_names(destinations=destinations, web_destinations=web_destinations, hl7=hl7)
     for (first, one), (second, other) in combinations(sources.items(), 2):
         if one.ae_title == other.ae_title and _overlap(one, other):
             yield Fault(
@@ -292,6 +295,13 @@ def clashes(
                     f"destinations[{place}].port",
                     f"must not be the node's own receiver ({receiver.host} port {receiver.port}): "
                     "it would send its results to itself",
+                )
+        for place, to in destinations.items():
+            is_known = any(source.ae_title == to.ae_title for source in sources.values())
+            if to.storage_commitment and receiver.require_known_source and not is_known:
+                yield Fault(
+                    f"destinations[{place}].storage_commitment",
+                    f'needs "{to.ae_title}" under [[sources]], too: the archive answers by a connection of its own',
                 )
     if retry and retry.deliver_longest_seconds < retry.deliver_first_seconds:
         yield Fault(

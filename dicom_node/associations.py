@@ -1,5 +1,7 @@
 """Associations that the node requests: opened, or refused with a reason that an administrator can act on."""
 
+from collections.abc import Iterable
+
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 
@@ -17,9 +19,14 @@ LEAST_PDU = 1024  # bytes; a heatmap in smaller pieces than that would be millio
 
 
 def open_association(
-    calling_ae_title: str, destination: Destination, contexts: dict[str, list[str]]
+    calling_ae_title: str,
+    destination: Destination,
+    contexts: dict[str, list[str]],
+    handlers: Iterable[evt.EventHandlerType] = (),
 ) -> Association:
     """Open an association with `destination`, proposing each SOP class in `contexts` with its transfer syntaxes.
+
+    `handlers` are for what the peer asks over it.
 
     Raises
     ------
@@ -40,7 +47,7 @@ def open_association(
             destination.host,
             destination.port,
             ae_title=destination.ae_title,
-            evt_handlers=[(evt.EVT_CONN_OPEN, bound, [ANSWER_SECONDS])],
+            evt_handlers=[(evt.EVT_CONN_OPEN, bound, [ANSWER_SECONDS]), *handlers],
         )
     except OSError as error:  # before a connection is tried: the name service does not know the host
         raise PeerUnreachable("host name is not known") from error

@@ -9,8 +9,10 @@ import structlog
 
 from config.settings import Settings
 from dicom_node.channels.channel import Channel
+from dicom_node.channels.mllp import MllpChannel
 from dicom_node.channels.storage import StorageChannel
 from dicom_node.channels.stow import StowChannel
+from dicom_node.commitment import Committer
 from dicom_node.loop import Loop
 from dicom_node.receiver import Receiver
 from dicom_node.sender import Sender
@@ -52,6 +54,7 @@ class Node:
         self._analysing: Loop | None = None
         self._shadowing: Loop | None = None
         self._delivering: list[Loop] = []
+        self._committing: list[Loop] = []
         self.address: tuple[str, int] | None = None
 
     def start(self) -> None:
@@ -107,10 +110,15 @@ class Node:
             for destination in settings.destinations
         }
         channels |= {to.name: StowChannel(to) for to in settings.web_destinations}
+        channels |= {to.name: MllpChannel(to) for to in settings.hl7}
         for name, channel in channels.items():
             sender = Sender(settings.retry, name, channel, self._folder, self._owner)
             self._senders.append(sender)
             self._delivering.append(Loop(f"deliver to {name}", sender.step))
+        for destination in settings.destinations:
+            if destination.storage_commitment:
+                committer = Committer(settings, destination, self._folder)
+                self._committing.append(Loop(f"commitment of {destination.name}", committer.step))
 
     def _prepare_shadow(self) -> None:
         """Set up the candidate, if there is one; the node does its work without one that is missing or damaged."""
@@ -139,12 +147,13 @@ class Node:
             waiting = views.open_deliveries(connection)
         if taken_back:
             _log.warning("work_taken_back", count=taken_back)
-        configured = {destination.name for destination in self._settings.all_destinations}
+        configured = {to.name for to in (*self._settings.all_destinations, *self._settings.hl7)}
         for destination in waiting.keys() - configured:
             _log.error("destination_not_configured", destination=destination, count=waiting[destination])
 
     def _loops(self) -> list[Loop]:
-        return [loop for loop in (self._analysing, self._shadowing, *self._delivering) if loop is not None]
+        loops = (self._analysing, self._shadowing, *self._delivering, *self._committing)
+        return [loop for loop in loops if loop is not None]
 
     def _wake_worker(self) -> None:
         if self._analysing is not None:

@@ -18,6 +18,7 @@ from pynetdicom.transport import ThreadedAssociationServer
 
 from config.settings import Settings, Source
 from dicom_node.associations import VERIFICATION
+from dicom_node.commitment import STORAGE_COMMITMENT, TRANSFER_SYNTAXES, take_answer
 from dicom_node.errors import DataSetRefused, PortUnavailable
 from dicom_node.header import Identity, read_identity
 from dicom_node.logs import where_raised
@@ -75,12 +76,15 @@ class Receiver:
         for context in AllStoragePresentationContexts:
             entity.add_supported_context(str(context.abstract_syntax), syntaxes)
         entity.add_supported_context(VERIFICATION)
+        # archives answer requests for storage commitment as its SCP over an association of their own (PS3.4 J.3.3)
+        entity.add_supported_context(STORAGE_COMMITMENT, TRANSFER_SYNTAXES, scu_role=False, scp_role=True)
         handlers: list[evt.EventHandlerType] = [
             (evt.EVT_CONN_OPEN, bound, [receiver.network_timeout_seconds]),
             (evt.EVT_CONN_CLOSE, _remove_partial),
             (evt.EVT_REQUESTED, self._admit),
             (evt.EVT_REJECTED, self._note_refusal),
             (evt.EVT_C_STORE, self._store),
+            (evt.EVT_N_EVENT_REPORT, self._take_commitment),
         ]
         try:
             server = cast(
@@ -165,6 +169,9 @@ class Receiver:
         finally:
             path.unlink(missing_ok=True)  # gone already where it was stored
         return SUCCESS
+
+    def _take_commitment(self, event: evt.Event) -> tuple[int, None]:
+        return take_answer(event, self._folder, self._settings.retry, time.time())
 
     def _take(self, path: Path, source: Source | None, source_name: str) -> None:
         """Make file and row durable, in this order."""

@@ -42,8 +42,6 @@ class Sender:
     ----------
     destination
         Its name in the settings.
-    awaits_commitment
-        What was delivered there is not done before the destination has promised to keep it.
     """
 
     def __init__(
@@ -53,15 +51,12 @@ class Sender:
         channel: Channel,
         folder: DataFolder,
         owner: str,
-        *,
-        awaits_commitment: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._destination = destination
         self._channel = channel
         self._folder = folder
         self._owner = owner
-        self._awaits_commitment = awaits_commitment
         self._clock = clock
         self._policy = Policy(
             first_seconds=retry.deliver_first_seconds,
@@ -135,7 +130,7 @@ class Sender:
         now = self._clock()
         values = {"status": sent.status, "sent_sop_instance_uid": sent.sent_sop_instance_uid}
         with self._folder.database.write() as connection:
-            if self._awaits_commitment:
+            if sent.awaits_commitment:
                 queue.deliver(connection, delivery.id, self._owner, now, **values)
             else:
                 queue.succeed(

@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.schema import SchemaItem
 
-from storage.states import State
+from storage.states import JOB_STATES, State
 
 metadata = MetaData(
     naming_convention={
@@ -113,7 +113,7 @@ jobs = Table(
     Column("study_instance_uid", UID, nullable=False),
     Column("instance_id", ForeignKey(instances.c.id)),
     Column("revision", Integer),
-    *_state_columns(state for state in State if state not in (State.DELIVERED, State.COMMITTED)),
+    *_state_columns(JOB_STATES),
     UniqueConstraint("instance_id"),
     UniqueConstraint("study_instance_uid", "revision"),
     Index(None, "state", "kind", "not_before"),

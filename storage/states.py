@@ -60,6 +60,9 @@ TRANSITIONS = MappingProxyType(
     }
 )
 
+JOB_STATES = tuple(state for state in State if state not in (State.DELIVERED, State.COMMITTED))
+"""Where a job can stand: what it made is delivered by others."""
+
 OPEN = (State.QUEUED, State.RUNNING)
 """States in which work is still to be done."""
 

@@ -14,10 +14,13 @@ class Delivered:
         The DIMSE status, 0x0000 or a warning; None where the protocol has none.
     sent_sop_instance_uid
         The UID that it went under, where another form of it was sent because the destination refused the first one.
+    awaits_commitment
+        The destination is still to promise that it keeps the result.
     """
 
     status: int | None = None
     sent_sop_instance_uid: str | None = None
+    awaits_commitment: bool = False
 
 
 class Channel(Protocol):

@@ -4,6 +4,8 @@ Sending again is always safe: a result is the same bytes under the same UID howe
 that has it already changes nothing. So whatever is not a clear answer is tried again, for days.
 """
 
+from dataclasses import replace
+
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     Comprehensive3DSRStorage,
@@ -48,7 +50,8 @@ class StorageChannel:
         def store_object(made: Dataset) -> int | None:
             return _store(association, made) if made.SOPClassUID in accepted else None
 
-        return store(content, "C-STORE", store_object)
+        sent = store(content, "C-STORE", store_object)
+        return replace(sent, awaits_commitment=self._destination.storage_commitment)
 
     def close(self) -> None:
         """Release the association."""

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -202,6 +203,14 @@ class Pacs:
         return [each for each in found if each.Modality == "SR"], [
             each for each in found if "PixelData" in each
         ]
+
+    def ask(self, method: str, path: str, content: object = None) -> Any:
+        """Ask Orthanc's REST interface, as its administrator does."""
+        assert self._orthanc is not None
+        body = None if content is None else json.dumps(content).encode()
+        request = urllib.request.Request(self._orthanc.url + path, body, method=method)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.loads(answer.read() or "null")
 
     def count(self) -> int:
         assert self._orthanc is not None

@@ -105,7 +105,7 @@ class Clock:
 def sender(folder: DataFolder, peer: Peer, clock: Clock | None = None, **retry: float) -> Iterator[Sender]:
     destination = Destination(name="peer", ae_title="PEER", host="127.0.0.1", port=peer.port)
     channel = StorageChannel("CXR_NODE", destination)
-    made = Sender(RetrySettings(**retry), "peer", channel, folder, OWNER, clock=clock or Clock())
+    made = Sender(RetrySettings(**retry), "peer", channel, folder, OWNER, clock or Clock())
     yield made
     made.close()
 
@@ -286,7 +286,7 @@ def test_while_an_archive_is_down_only_one_delivery_is_tried_at_a_time(
 def test_a_host_name_that_is_not_known_is_tried_again(outbox: DataFolder) -> None:
     destination = Destination(name="peer", ae_title="PEER", host="no-such-host.invalid", port=104)
     channel = StorageChannel("CXR_NODE", destination)
-    Sender(RetrySettings(), "peer", channel, outbox, OWNER, clock=Clock()).step()
+    Sender(RetrySettings(), "peer", channel, outbox, OWNER, Clock()).step()
     [row] = rows(outbox)
     assert (row["state"], row["reason"]) == (State.QUEUED, "host name is not known")
 

@@ -310,6 +310,13 @@ def test_a_name_is_simple(faults: Any, name: str) -> None:
     assert set(faults(source(name) + destination(name))) == {"sources[0].name", "destinations[0].name"}
 
 
+def test_an_archive_that_is_asked_for_commitment_may_answer(faults: Any) -> None:
+    asked = destination("archive") + "storage_commitment = true\n"
+    assert "answers by a connection of its own" in faults(asked)["destinations[0].storage_commitment"]
+    known = '[[sources]]\nname = "archive"\nae_title = "PACS"\nhosts = ["10.1.2.3"]\n'
+    assert "destinations[0].storage_commitment" not in faults(asked + known + "[receiver]\nport = -1\n")
+
+
 def test_one_archive_is_not_two_destinations(faults: Any) -> None:
     assert "every result twice" in faults(destination("a") + destination("b"))["destinations[1]"]
 

@@ -1,0 +1,142 @@
+"""Deliveries that wait for their archive's promise to keep what it got (storage commitment, PS3.4 annex J).
+
+Each request has a transaction UID that the archive's answer carries; an answer to a request that nobody made changes
+nothing. What is asked again gets a new one, and the answer to either counts, since some archives answer after hours.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, insert, or_, select, update
+from sqlalchemy.sql import func
+
+from storage.schema import commitment_requests, deliveries, results
+from storage.states import Event, State, origins, target
+
+
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """A delivered result whose destination has not promised to keep it yet.
+
+    `sent_sop_instance_uid` is set where another form of the result was sent, under that UID.
+    """
+
+    delivery_id: int
+    attempts: int
+    queued_at: float
+    sop_class_uid: str
+    sop_instance_uid: str
+    sent_sop_instance_uid: str | None
+
+
+def due(connection: Connection, destination: str, now: float, most: int) -> list[Awaited]:
+    """Return at most `most` deliveries to be asked about now, longest due first."""
+    return _awaited(connection, destination, deliveries.c.not_before <= now, most)
+
+
+def next_due(connection: Connection, destination: str) -> float | None:
+    """Return when the next delivery is to be asked about, or None where none waits for a promise."""
+    earliest: float | None = connection.execute(
+        select(func.min(deliveries.c.not_before)).where(
+            deliveries.c.state == State.DELIVERED, deliveries.c.destination == destination
+        )
+    ).scalar_one()
+    return earliest
+
+
+def asked(
+    connection: Connection,
+    destination: str,
+    transaction_uid: str,
+    awaited: Iterable[Awaited],
+    ask_again_at: float,
+    now: float,
+) -> None:
+    """Write down a request that is about to be sent; without an answer it is due again at `ask_again_at`."""
+    connection.execute(
+        insert(commitment_requests).values(
+            transaction_uid=transaction_uid, destination=destination, asked_at=now
+        )
+    )
+    put_off(connection, awaited, ask_again_at, None)
+
+
+def put_off(connection: Connection, awaited: Iterable[Awaited], at: float, reason: str | None) -> None:
+    """Let deliveries that still wait for a promise be asked about again at `at`."""
+    connection.execute(
+        update(deliveries)
+        .where(
+            deliveries.c.id.in_([each.delivery_id for each in awaited]),
+            deliveries.c.state == State.DELIVERED,
+        )
+        .values(not_before=at, reason=reason)
+    )
+
+
+def answered(connection: Connection, transaction_uid: str, now: float) -> str | None:
+    """Note that a request was answered, and return which destination it was made to; None: nobody made it."""
+    destination: str | None = connection.execute(
+        update(commitment_requests)
+        .where(commitment_requests.c.transaction_uid == transaction_uid)
+        .values(answered_at=now)
+        .returning(commitment_requests.c.destination)
+    ).scalar()
+    return destination
+
+
+def find(connection: Connection, destination: str, sop_instance_uids: Iterable[str]) -> list[Awaited]:
+    """Return the deliveries that wait for a promise about these objects."""
+    uids = list(sop_instance_uids)
+    sent_as = or_(
+        deliveries.c.sent_sop_instance_uid.in_(uids),
+        deliveries.c.sent_sop_instance_uid.is_(None) & results.c.sop_instance_uid.in_(uids),
+    )
+    return _awaited(connection, destination, sent_as, len(uids))
+
+
+def commit(connection: Connection, awaited: Awaited, now: float) -> None:
+    """The archive keeps it."""
+    _change(connection, awaited, Event.COMMIT, ended_at=now, reason=None)
+
+
+def send_again(connection: Connection, awaited: Awaited, at: float, reason: str) -> None:
+    """The archive has not got it."""
+    _change(connection, awaited, Event.NOT_COMMITTED, not_before=at, reason=reason)
+
+
+def give_up(connection: Connection, awaited: Awaited, now: float, reason: str) -> None:
+    """A person has to look."""
+    _change(connection, awaited, Event.GIVE_UP, ended_at=now, reason=reason)
+
+
+def _change(connection: Connection, awaited: Awaited, event: Event, **values: object) -> None:
+    """Make one transition; no row changes where another answer came first."""
+    connection.execute(
+        update(deliveries)
+        .where(
+            deliveries.c.id == awaited.delivery_id,
+            deliveries.c.state == State.DELIVERED,
+            deliveries.c.state.in_(origins(event)),
+        )
+        .values(state=target(event), **values)
+    )
+
+
+def _awaited(
+    connection: Connection, destination: str, condition: ColumnElement[bool], most: int
+) -> list[Awaited]:
+    rows = connection.execute(
+        select(
+            deliveries.c.id,
+            deliveries.c.attempts,
+            deliveries.c.queued_at,
+            results.c.sop_class_uid,
+            results.c.sop_instance_uid,
+            deliveries.c.sent_sop_instance_uid,
+        )
+        .join(results, results.c.id == deliveries.c.result_id)
+        .where(deliveries.c.state == State.DELIVERED, deliveries.c.destination == destination, condition)
+        .order_by(deliveries.c.not_before, deliveries.c.id)
+        .limit(most)
+    )
+    return [Awaited(*row) for row in rows]
