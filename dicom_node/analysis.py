@@ -4,6 +4,7 @@ The same two functions serve the analysing process of the node and `dicom-node p
 the network, so in the node they run only in the child process (`dicom_node.child`).
 """
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from config.settings import Destination, ResultKind, Settings
 from dicom_node.header import read_header
 from dicom_node.results import build_results, encode
 from dicom_node.results.study import Film, StudyReading
+from dicom_node.results.worklist_message import build_message, message_uid
 from dicom_node.tasks import ResultObject, StudyTask
 from inference.card import SHIPPED, ModelCard
 from inference.prediction import Outcome
@@ -62,12 +64,22 @@ class Analyst:
             priors=task.priors,
         )
         results = build_results(reading, self._settings.results, self._wanted(), radiograph_of)
-        return tuple(self._result(kind, made) for kind, made in results.items())
+        return (
+            *(self._result(kind, made) for kind, made in results.items()),
+            *self._messages(reading, task.told),
+        )
 
     def _wanted(self) -> list[frozenset[ResultKind]]:
         """What each destination gets; without destinations, what one gets whose settings name nothing."""
         wanted = [frozenset(destination.objects) for destination in self._settings.all_destinations]
         return wanted or [frozenset(Destination.model_fields["objects"].default)]
+
+    def _messages(self, reading: StudyReading, told: frozenset[str]) -> Iterator[ResultObject]:
+        for to in self._settings.hl7:
+            content = build_message(reading, to, is_told=to.name in told)
+            if content is not None:
+                uid = str(message_uid(reading, to))
+                yield ResultObject(ResultKind.HL7_MESSAGE, "", uid, "", content, (to.name,))
 
     def _result(self, kind: ResultKind, made: Dataset) -> ResultObject:
         return ResultObject(

@@ -20,7 +20,8 @@ class AnalysedFilm:
 class StudyTask:
     """A study to report on. `reported_at` (seconds since 1970) is the time that all its objects carry.
 
-    `priors` are the answers to the patient's earlier studies, newest first.
+    `priors` are the answers to the patient's earlier studies, newest first. `told` are the [[hl7]] destinations that a
+    message of an earlier report went to.
     """
 
     films: tuple[AnalysedFilm, ...]
@@ -28,11 +29,12 @@ class StudyTask:
     reported_at: float
     predecessor: Predecessor | None
     priors: tuple[PriorAnswer, ...] = ()
+    told: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class ResultObject:
-    """An object to send, as the bytes of a Part 10 file, to the destinations of these names."""
+    """An object to send, as the bytes of a Part 10 file, or a message, to the destinations of these names."""
 
     kind: ResultKind
     sop_class_uid: str

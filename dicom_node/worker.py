@@ -7,7 +7,7 @@ from typing import cast
 
 import structlog
 
-from config.settings import Settings
+from config.settings import ResultKind, Settings
 from dicom_node.child import START_SECONDS, AnalysisProcess
 from dicom_node.errors import AnalysisDied, AnalysisFailed, ModelRefused
 from dicom_node.results.study import Predecessor
@@ -150,6 +150,9 @@ class Worker:
         with self._folder.database.read() as connection:
             instances = ledger.study_instances(connection, job.study_instance_uid)
             previous = ledger.previous_result(connection, job.study_instance_uid, STRUCTURED_REPORT, revision)
+            told = ledger.destinations_of_earlier(
+                connection, job.study_instance_uid, ResultKind.HL7_MESSAGE, revision
+            )
         task = StudyTask(
             films=tuple(
                 AnalysedFilm(self._folder.objects.path(instance.object_key), _outcome(instance))
@@ -161,6 +164,7 @@ class Worker:
             predecessor=None
             if previous is None
             else Predecessor(previous.sop_class_uid, previous.sop_instance_uid, previous.series_instance_uid),
+            told=told,
         )
         # nothing is left to report where retention has removed the study in between
         made: tuple[ResultObject, ...] = ()

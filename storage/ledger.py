@@ -220,6 +220,22 @@ def previous_result(
     return None if row is None else Result(*row)
 
 
+def destinations_of_earlier(
+    connection: Connection, study_instance_uid: str, kind: str, revision: int
+) -> frozenset[str]:
+    """Return the destinations that a result of this kind, made for the study before `revision`, is or was for."""
+    rows = connection.execute(
+        select(deliveries.c.destination)
+        .join(results, results.c.id == deliveries.c.result_id)
+        .where(
+            results.c.study_instance_uid == study_instance_uid,
+            results.c.kind == kind,
+            results.c.revision < revision,
+        )
+    )
+    return frozenset(rows.scalars())
+
+
 def retry_jobs(connection: Connection, job_ids: list[int], now: float) -> list[int]:
     """Queue failed and rejected jobs again at an operator's word, and the reports that depend on them.
 

@@ -39,7 +39,9 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"destination {web.name}: STOW-RS to {web.url}")
     if receiver.require_known_source and not settings.sources:
         print("note: there is no source, and unknown ones are refused, so nobody can send")
-    if not settings.all_destinations:
+    for to in settings.hl7:
+        print(f"destination {to.name}: HL7 messages to {to.host} port {to.port}")
+    if not settings.all_destinations and not settings.hl7:
         print("note: there is no destination, so results stay here")
     print("no faults")
     return 0

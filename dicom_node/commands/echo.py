@@ -10,9 +10,11 @@ import time
 
 from pydicom.uid import ImplicitVRLittleEndian
 
+from config.hl7 import Hl7Destination
 from config.settings import Destination, WebDestination
 from dicom_node import logs
 from dicom_node.associations import VERIFICATION, open_association
+from dicom_node.channels.mllp import connect
 from dicom_node.commands.options import add_config, settings_of
 from dicom_node.dicomweb import DICOM_JSON, ask
 from dicom_node.errors import DeliveryFault, TransferFailed
@@ -28,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Ask the destination and say what came of it."""
     settings = settings_of(arguments)
     logs.configure(settings.logging)
-    found = {each.name: each for each in settings.all_destinations}
+    found = {each.name: each for each in (*settings.all_destinations, *settings.hl7)}
     destination = found.get(arguments.destination)
     if destination is None:
         names = ", ".join(found) or "none"
@@ -38,6 +40,9 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         if isinstance(destination, WebDestination):
             said = _search(destination)
+        elif isinstance(destination, Hl7Destination):
+            connect(destination).close()
+            said = "the port answers; HL7 has no echo, so whether messages are taken shows when one is sent"
         else:
             said = _echo(settings.node.ae_title, destination)
     except DeliveryFault as fault:
@@ -47,9 +52,11 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _address(destination: Destination | WebDestination) -> str:
+def _address(destination: Destination | WebDestination | Hl7Destination) -> str:
     if isinstance(destination, WebDestination):
         return destination.url
+    if isinstance(destination, Hl7Destination):
+        return f"HL7 at {destination.host} port {destination.port}"
     return f"{destination.ae_title} at {destination.host} port {destination.port}"
 
 

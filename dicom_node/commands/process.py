@@ -3,7 +3,7 @@
 Files of one study are reported together. For each study a folder below DIR gets what the node would send of it to the
 destinations in the settings, or, without any, the first two of these: the structured report (report.dcm, and readable
 as report.txt), the heatmap (heatmap.dcm, heatmap.png), the key objects (key_objects.dcm) and the presentation state
-(presentation_state.dcm).
+(presentation_state.dcm). What a destination gets by HL7 is in a file of its name (ris.hl7).
 """
 
 import argparse
@@ -62,7 +62,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def write_result(made: ResultObject, folder: Path) -> None:
-    """Write an object as it is sent, and beside it in a form that people can look at."""
+    """Write an object as it is sent, and beside it in a form that people can look at; a message only so."""
+    if made.kind is ResultKind.HL7_MESSAGE:
+        [destination] = made.destinations
+        (folder / f"{destination}.hl7").write_bytes(made.content)
+        return
     name = "report" if made.kind is ResultKind.STRUCTURED_REPORT else made.kind
     (folder / f"{name}.dcm").write_bytes(made.content)
     dataset = dcmread(io.BytesIO(made.content))

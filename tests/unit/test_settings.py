@@ -414,7 +414,11 @@ def test_printed_it_is_one_line_for_each_fault_and_each_names_the_file(load: Any
         ("[reciever]\nport = 1", "reciever", 'did you mean "receiver"?'),
         ("[[source]]\nname = 1", "source", 'did you mean "sources"?'),
         ("level = 1", "level", 'did you mean "level" in [logging]?'),
-        ("port = 1", "port", 'did you mean "port" in [receiver] or "port" in [[destinations]]?'),
+        (
+            "port = 1",
+            "port",
+            'did you mean "port" in [receiver] or "port" in [[destinations]] or "port" in [[hl7]]?',
+        ),
         ("[retention]\nzzz = 1", "retention.zzz", "here are allowed: days"),
         (destination() + "prot = 1", "destinations[0].prot", 'did you mean "port"?'),
         ("[model]\nthreshold = 0.4", "model.threshold", "uncertain = [t, t] is now"),
