@@ -86,6 +86,8 @@ def ask(
             connection.request(method, parts.path + path, content, {**headers, **authorization})
             answer = connection.getresponse()
             body = answer.read(LONGEST_ANSWER + 1)
+        if answer.length and len(body) <= LONGEST_ANSWER:  # read() of so many bytes does not miss the others
+            raise http.client.IncompleteRead(body, answer.length)
     except (OSError, http.client.HTTPException) as error:
         raise TransferFailed(f"no answer to {method}: whether it arrived is not known") from error
     finally:

@@ -56,7 +56,12 @@ def store(content: bytes, service: str, store_object: Callable[[Dataset], int | 
 
 def is_stored(status: int) -> bool:
     """Whether the peer has the object: stored now, with or without a warning, or before."""
-    return status in (SUCCESS, DUPLICATE_SOP_INSTANCE) or status & 0xF000 == 0xB000
+    return status in (SUCCESS, DUPLICATE_SOP_INSTANCE) or is_warning(status)
+
+
+def is_warning(status: int) -> bool:
+    """Whether the peer stored the object and has something to say about it (PS3.7 table C.3-1)."""
+    return status & 0xF000 == 0xB000
 
 
 def fault_of(service: str, status: int) -> DeliveryFault:

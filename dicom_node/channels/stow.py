@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 
 from config.settings import WebDestination
 from dicom_node.channels.channel import Delivered
-from dicom_node.channels.storing import SUCCESS, store
+from dicom_node.channels.storing import SUCCESS, is_warning, store
 from dicom_node.dicomweb import DICOM_JSON, Answer, ask
 from dicom_node.errors import ResultRefused, TransferFailed
 from dicom_node.results import encode
@@ -74,14 +74,14 @@ def status_of(answer: Answer) -> int:
     """
     said = _json(answer.content)
     failures = [*_items(said, _FAILED_SOP_SEQUENCE), *_items(said, _OTHER_FAILURES_SEQUENCE)]
-    reason = next((reason for item in failures if (reason := _number(item, _FAILURE_REASON))), None)
-    if reason is not None:
-        return reason
+    reasons = [reason for item in failures if (reason := _number(item, _FAILURE_REASON)) is not None]
+    if reasons and not is_warning(reasons[0]):
+        return reasons[0]
     stored = _items(said, _REFERENCED_SOP_SEQUENCE)
-    if not failures and answer.status in (HTTPStatus.OK, HTTPStatus.ACCEPTED) and stored:
-        return _number(stored[0], _WARNING_REASON) or SUCCESS
-    if not failures and answer.status == HTTPStatus.OK:
-        return SUCCESS  # of all instances, by PS3.18 table 10.5.3-1
+    # 200 is said of all instances, 202 of some (PS3.18 table 10.5.3-1)
+    if not failures and (answer.status == HTTPStatus.OK or (answer.status == HTTPStatus.ACCEPTED and stored)):
+        warnings = [warning for item in stored if (warning := _number(item, _WARNING_REASON)) is not None]
+        return warnings[0] if warnings and is_warning(warnings[0]) else SUCCESS
     if answer.status in _REFUSED_FOR_GOOD:
         raise ResultRefused(f"STOW-RS answered HTTP {answer.status}")
     raise TransferFailed(f"STOW-RS answered HTTP {answer.status} without a failure reason")
@@ -105,5 +105,5 @@ def _items(said: Any, tag: str) -> list[Any]:  # noqa: ANN401
 
 def _number(item: Any, tag: str) -> int | None:  # noqa: ANN401
     values = _items(item, tag)
-    is_status = len(values) == 1 and type(values[0]) is int and 0 < values[0] <= 0xFFFF
+    is_status = len(values) == 1 and type(values[0]) is int and SUCCESS < values[0] <= 0xFFFF
     return values[0] if is_status else None
