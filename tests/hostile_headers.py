@@ -66,6 +66,16 @@ def _empty_item(keyword: str) -> Change:
     return lambda header: setattr(header, keyword, [Dataset()])
 
 
+def _table(entries: int, bits: int, data: bytes) -> Change:
+    def change(header: Dataset) -> None:
+        item = Dataset()
+        item.add_new("LUTDescriptor", "US", [entries, 0, bits])
+        item.add_new("LUTData", "OW", data)
+        header.VOILUTSequence = [item]
+
+    return change
+
+
 _TYPE_2 = (
     "PatientName",
     "PatientID",
@@ -176,5 +186,27 @@ CASES = {
     "lossy, without ratio": Case(
         has("LossyImageCompression", b"01"), ("LossyImageCompressionRatio", "LossyImageCompressionMethod")
     ),
+    "no photometric interpretation": Case(lacks("PhotometricInterpretation")),
+    "film in colour": Case(has("PhotometricInterpretation", b"RGB ")),
+    "no window": Case(lacks("WindowCenter", "WindowWidth")),
+    "window without a width": Case(lacks("WindowWidth")),
+    "window of words": Case(both(has("WindowCenter", b"mid "), has("WindowWidth", b"wide"))),
+    "window of no width": Case(has("WindowWidth", b"0 ")),
+    "window not a number": Case(has("WindowCenter", b"nan ")),
+    "windows of different number": Case(has("WindowCenter", b"2048\\1024 ")),
+    "window function of another kind": Case(has("VOILUTFunction", b"MAGIC ")),
+    "LUT without items": Case(has("VOILUTSequence", b"")),
+    "LUT without content": Case(_empty_item("VOILUTSequence")),
+    "LUT shorter than it says": Case(_table(4096, 12, b"\0\1" * 100)),
+    "LUT of 12 bits": Case(_table(4096, 12, b"\xff\x0f" * 4096)),
+    "LUT of 8 bits, two to a word": Case(_table(4096, 8, bytes(range(256)) * 16)),
+    "LUT of 8 bits, one to a word": Case(_table(4096, 8, b"\x80\0" * 4096)),
+    "LUT that shows all black": Case(_table(4096, 12, bytes(8192))),
+    "LUT of 99 bits": Case(_table(4096, 99, bytes(8192))),
+    "rescale of words": Case(has("RescaleSlope", b"steep ")),
+    "rescale of zero": Case(has("RescaleSlope", b"0 ")),
+    "rescale without intercept": Case(lacks("RescaleIntercept")),
+    "modality LUT without content": Case(_empty_item("ModalityLUTSequence")),
+    "pixel aspect ratio of zero": Case(both(lacks("ImagerPixelSpacing"), has("PixelAspectRatio", b"0\\1 "))),
     "lossy in words": Case(has("LossyImageCompression", b"YES ")),
 }

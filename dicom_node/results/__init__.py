@@ -1,4 +1,4 @@
-"""What the node sends back: a structured report and a heatmap, made of what was found in a study's images.
+"""What the node sends back: report, heatmap, key objects and presentation state, made of what was found in a study.
 
 `build_results` makes the objects, `encode` their bytes, `as_comprehensive_sr` the report for peers that refuse its
 class. Nothing here opens a file, a socket or a database; equal input gives equal bytes, so that a result may be built

@@ -7,6 +7,7 @@ from pydicom.dataset import Dataset
 from config.settings import ResultKind, ResultsSettings
 from dicom_node.results.heatmap_image import build_heatmap
 from dicom_node.results.key_objects import build_key_objects
+from dicom_node.results.presentation_state import build_presentation_state
 from dicom_node.results.structured_report import build_structured_report
 from dicom_node.results.study import Film, StudyReading
 from inference.radiograph import Radiograph
@@ -46,6 +47,7 @@ def build_results(
         ),
         ResultKind.HEATMAP: lambda: heatmap,
         ResultKind.KEY_OBJECTS: lambda: build_key_objects(study, heatmap_beside(ResultKind.KEY_OBJECTS)),
+        ResultKind.PRESENTATION_STATE: lambda: build_presentation_state(study),
     }
     made = {kind: build() for kind, build in builders.items() if kind in asked}
     return {kind: result for kind, result in made.items() if result is not None}

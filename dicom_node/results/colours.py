@@ -1,4 +1,4 @@
-"""The heatmap's colour scale: 256 steps that look equally far apart.
+"""The colours that attention is shown in: an outline's, and the heatmap's scale, 256 steps that look equally far apart.
 
 In CIE LCh (D65) lightness rises and hue turns from violet over red to yellow, both in equal steps, at one chroma that
 a screen can show throughout. So a step in attention is a step for the eye, in print and for colour-blind readers too;
@@ -9,6 +9,9 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
+
+OUTLINE = (120, 255, 214)
+"""Mint, sRGB: not on the scale, and bright on lung and bone."""
 
 LEVELS = 256
 _DARKEST, _LIGHTEST = 25.0, 92.0

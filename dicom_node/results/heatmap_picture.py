@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from dicom_node.results.colours import LEVELS, colour_scale
+from dicom_node.results.colours import LEVELS, OUTLINE, colour_scale
 from dicom_node.results.lettering import (
     Colour,
     Line,
@@ -38,7 +38,6 @@ _NARROWEST = 400
 _BACKGROUND: Colour = (12, 12, 14)
 _TEXT: Colour = (225, 225, 225)
 _QUIET: Colour = (165, 165, 165)
-_OUTLINE: Colour = (120, 255, 214)
 _SHADOW: Colour = (0, 0, 0)
 
 _FIRST_SHOWN = 0.25
@@ -156,15 +155,15 @@ def _outline(
     x1, y1 = left + region.right - 1, top + region.bottom - 1
     draw.rectangle((x0 - 1, y0 - 1, x1 + 1, y1 + 1), outline=_SHADOW, width=measures.stroke + 2)
     if not dashed:
-        draw.rectangle((x0, y0, x1, y1), outline=_OUTLINE, width=measures.stroke)
+        draw.rectangle((x0, y0, x1, y1), outline=OUTLINE, width=measures.stroke)
         return
     dash, depth = 4 * measures.stroke, measures.stroke - 1
     for x in range(x0, x1 + 1, 2 * dash):
         for y in (y0, max(y1 - depth, y0)):
-            draw.rectangle((x, y, min(x + dash, x1), min(y + depth, y1)), fill=_OUTLINE)
+            draw.rectangle((x, y, min(x + dash, x1), min(y + depth, y1)), fill=OUTLINE)
     for y in range(y0, y1 + 1, 2 * dash):
         for x in (x0, max(x1 - depth, x0)):
-            draw.rectangle((x, y, min(x + depth, x1), min(y + dash, y1)), fill=_OUTLINE)
+            draw.rectangle((x, y, min(x + depth, x1), min(y + dash, y1)), fill=OUTLINE)
 
 
 def _legend_height(measures: _Measures) -> int:

@@ -11,7 +11,7 @@ from pydicom.uid import (
     DigitalXRayImageStorageForProcessing,
 )
 
-from dicom_node.results.source import orientation_of, reference_to, size_of, text_of
+from dicom_node.results.source import orientation_of, reference_to, size_of, spacing_of
 from dicom_node.results.study import Film, StudyReading
 
 _RADIOGRAPHS = (
@@ -31,7 +31,7 @@ def library_entries(study: StudyReading) -> list[Dataset] | None:
 def _entry(film: Film) -> Dataset | None:
     header = film.header
     reference, size, orientation = reference_to(header), size_of(header), orientation_of(header)
-    spacing = _spacing(header)
+    spacing = spacing_of(header)
     if reference is None or size is None or orientation is None or spacing is None:
         return None
     if reference.sop_class_uid not in _RADIOGRAPHS:
@@ -44,12 +44,3 @@ def _entry(film: Film) -> Dataset | None:
     entry.PatientOrientation = list(orientation)
     entry.ImagerPixelSpacing = spacing
     return entry
-
-
-def _spacing(header: Dataset) -> list[float] | None:
-    """Imager Pixel Spacing (0018,1164) in millimetres, rounded to what its 16 characters hold."""
-    try:
-        values = [round(float(part), 6) for part in text_of(header, "ImagerPixelSpacing").split("\\")]
-    except ValueError:
-        return None
-    return values if len(values) == 2 and all(0 < value < 1000 for value in values) else None

@@ -26,6 +26,7 @@ _UID = re.compile(
     r"(?=.{1,64}\Z)[0-9]+(\.[0-9]+)*", re.ASCII
 )  # leading zeros in a component are illegal, common and harmless
 _DIRECTIONS = re.compile(r"[APRLHF]{1,3}")
+_POSITIVE = re.compile(r"[1-9]\d{0,8}", re.ASCII)
 _OFFSET = re.compile(r"([+-])(\d\d)([0-5]\d)")
 _REPRESENTATIONS = frozenset(VR)
 _BINARY_NUMBERS = {
@@ -132,7 +133,7 @@ def reference_to(header: Dataset) -> ImageReference | None:
 
 def size_of(header: Dataset) -> tuple[int, int] | None:
     """Rows and columns; None where the header does not say."""
-    rows, columns = _unsigned_short(header, "Rows"), _unsigned_short(header, "Columns")
+    rows, columns = unsigned_short(header, "Rows"), unsigned_short(header, "Columns")
     return (rows, columns) if rows and columns else None
 
 
@@ -142,6 +143,32 @@ def orientation_of(header: Dataset) -> tuple[str, str] | None:
     if len(directions) != 2 or not all(_DIRECTIONS.fullmatch(part) for part in directions):
         return None
     return directions[0], directions[1]
+
+
+def unsigned_short(header: Dataset, keyword: str) -> int:
+    """A number of 16 bits; 0 where absent or senseless."""
+    if keyword not in header:
+        return 0
+    element = header.get_item(keyword)
+    if isinstance(element, RawDataElement) and element.VR in (VR.US, None) and len(element.value or b"") == 2:
+        return int.from_bytes(element.value or b"", "little" if element.is_little_endian else "big")
+    text = text_of(header, keyword)
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 5 else 0
+
+
+def spacing_of(header: Dataset) -> list[float] | None:
+    """Imager Pixel Spacing (0018,1164) in millimetres, rounded to what its 16 characters hold; None where senseless."""
+    try:
+        values = [round(float(part), 6) for part in text_of(header, "ImagerPixelSpacing").split("\\")]
+    except ValueError:
+        return None
+    return values if len(values) == 2 and all(0 < value < 1000 for value in values) else None
+
+
+def aspect_ratio_of(header: Dataset) -> list[str] | None:
+    """Pixel Aspect Ratio (0028,0034), vertical and horizontal; None where absent or senseless."""
+    parts = [part.strip() for part in text_of(header, "PixelAspectRatio").split("\\")]
+    return parts if len(parts) == 2 and all(_POSITIVE.fullmatch(part) for part in parts) else None
 
 
 def time_zone_of(header: Dataset) -> timezone | None:
@@ -158,16 +185,6 @@ def time_zone_of(header: Dataset) -> timezone | None:
 def local_time(header: Dataset, moment: datetime) -> datetime:
     """`moment` on the clock that the header's own times are read from; where it names none, on this machine's."""
     return moment.astimezone(time_zone_of(header))
-
-
-def _unsigned_short(header: Dataset, keyword: str) -> int:
-    if keyword not in header:
-        return 0
-    element = header.get_item(keyword)
-    if isinstance(element, RawDataElement) and element.VR in (VR.US, None) and len(element.value or b"") == 2:
-        return int.from_bytes(element.value or b"", "little" if element.is_little_endian else "big")
-    text = text_of(header, keyword)
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 5 else 0
 
 
 def _copied(

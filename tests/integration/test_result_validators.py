@@ -1,7 +1,8 @@
-"""Every object that the node sends is valid: for dciodvfy (dicom3tools) and, a report, for dsrdump (dcmtk)."""
+"""Every object that the node sends is valid: for dciodvfy (dicom3tools) and, a document, for dsrdump (dcmtk)."""
 
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,11 @@ STUDIES = {
     "likely": lambda: reading(film(likely())),
     "likely, two films flagged": lambda: reading(film(likely(), "1"), film(likely(0.7), "2", view="AP")),
     "likely, with a lateral": lambda: reading(film(likely()), film(LATERAL, view="LL")),
+    "likely, film of other size and series": lambda: reading(
+        film(likely(), "1"), film(uncertain(), "2", view="AP", rows=200, columns=500)
+    ),
+    "likely, MONOCHROME1": lambda: reading(film(likely(), photometric="MONOCHROME1")),
+    "likely, without regions": lambda: reading(film(replace(likely(), regions=()))),
     "likely, CR": lambda: reading(film(likely(), kind="CR")),
     "likely, for processing": lambda: reading(film(likely(), kind="DX_PROCESSING")),
     "likely, nothing known of orientation or spacing": lambda: reading(
@@ -96,10 +102,13 @@ def test_dciodvfy_finds_no_error_in_a_heatmap_of_either_modality(modality: str, 
 
 
 @pytest.mark.parametrize("study", STUDIES.values(), ids=STUDIES)
-def test_dsrdump_reads_every_report(study: Callable[[], StudyReading], tmp_path: Path) -> None:
-    report = report_of(study())
-    assert complaints(written(report, tmp_path)) == []
-    assert complaints(written(as_comprehensive_sr(report), tmp_path)) == []
+def test_dsrdump_reads_every_report_and_its_key_objects(
+    study: Callable[[], StudyReading], tmp_path: Path
+) -> None:
+    results = results_of(study())
+    report = results.pop(ResultKind.STRUCTURED_REPORT)
+    for document in (report, as_comprehensive_sr(report), results.get(ResultKind.KEY_OBJECTS)):
+        assert document is None or complaints(written(document, tmp_path)) == []
 
 
 # Its tests are compiled from XPath that is longer than Java lets strangers' be.
@@ -110,15 +119,23 @@ PIXELMED = (
 
 
 @pytest.mark.parametrize(
-    "name", ["likely, with priors", "uncertain", "unlikely", "not analysable", "revised, likely"]
+    ("name", "kind", "template"),
+    [
+        ("likely, with priors", ResultKind.STRUCTURED_REPORT, "TID_1500"),
+        ("uncertain", ResultKind.STRUCTURED_REPORT, "TID_1500"),
+        ("unlikely", ResultKind.STRUCTURED_REPORT, "TID_1500"),
+        ("not analysable, with priors", ResultKind.STRUCTURED_REPORT, "TID_1500"),
+        ("revised, likely", ResultKind.STRUCTURED_REPORT, "TID_1500"),
+        ("likely, two films flagged", ResultKind.KEY_OBJECTS, "TID_2010"),
+    ],
 )
-def test_pixelmed_finds_no_error_in_a_report(name: str, tmp_path: Path) -> None:
+def test_pixelmed_finds_no_error(name: str, kind: ResultKind, template: str, tmp_path: Path) -> None:
     """The validator that IHE AI Results asks for; what it does not know of TID 1500 is a warning."""
     if not Path("/usr/share/java/pixelmed.jar").exists():
         pytest.skip("peer missing: libpixelmed-java is not installed")
-    report = written(report_of(STUDIES[name]()), tmp_path)
-    done = subprocess.run([tool("java"), *PIXELMED, report], capture_output=True, text=True, check=False)
-    assert "Found Root Template TID_1500" in done.stdout + done.stderr
+    document = written(results_of(STUDIES[name]())[kind], tmp_path)
+    done = subprocess.run([tool("java"), *PIXELMED, document], capture_output=True, text=True, check=False)
+    assert f"Found Root Template {template}" in done.stdout + done.stderr
     assert "IOD validation complete" in done.stdout + done.stderr
     assert [line for line in (done.stdout + done.stderr).splitlines() if "Error" in line] == []
 

@@ -1,4 +1,4 @@
-"""Whatever an archive's headers hold, a study gets its report and heatmap, and they are filed beside it."""
+"""Whatever an archive's headers hold, a study gets its results, and they are filed beside it."""
 
 import warnings
 from io import BytesIO
@@ -8,19 +8,15 @@ import pytest
 from pydicom import dcmread
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataset import Dataset
-from pydicom.uid import (
-    Comprehensive3DSRStorage,
-    ExplicitVRBigEndian,
-    ImplicitVRLittleEndian,
-    SecondaryCaptureImageStorage,
-)
+from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
+from config.settings import ResultKind
 from dicom_node.results import encode
 from dicom_node.results.study import Film
 from inference.prediction import NotAnalysable, Outcome, Reason
 from tests.builders import NAMES, Name, chest_film
 from tests.hostile_headers import CASES, Case, put
-from tests.readings import USUAL, header_of, likely, reading, results_of
+from tests.readings import header_of, likely, reading, results_of
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::UserWarning:pydicom"
@@ -38,10 +34,10 @@ def raw_values(dataset: Dataset) -> dict[int, bytes]:
     return values
 
 
-def received(header: Dataset, outcome: Outcome | None) -> list[Dataset]:
+def received(header: Dataset, outcome: Outcome | None) -> dict[ResultKind, Dataset]:
     """What an archive reads of the results."""
-    made = results_of(reading(Film(header, outcome)), USUAL)
-    return [dcmread(BytesIO(encode(result))) for result in made.values()]
+    made = results_of(reading(Film(header, outcome)))
+    return {kind: dcmread(BytesIO(encode(result))) for kind, result in made.items()}
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
@@ -50,11 +46,8 @@ def test_what_a_hostile_header_says_of_the_patient_is_in_the_results_byte_by_byt
     case.change(header)
     expected = {tag: value for tag, value in raw_values(header).items() if tag >> 16 == 0x0010}
     results = received(header, likely())
-    assert [result.SOPClassUID for result in results] == [
-        Comprehensive3DSRStorage,
-        SecondaryCaptureImageStorage,
-    ]
-    for result in results:
+    assert {ResultKind.STRUCTURED_REPORT, ResultKind.HEATMAP} <= set(results)
+    for result in results.values():
         written = raw_values(result)
         assert {tag: written.get(tag) for tag in expected} == expected
 
@@ -63,14 +56,35 @@ def test_what_a_hostile_header_says_of_the_patient_is_in_the_results_byte_by_byt
 def test_no_header_stops_the_report_on_an_image_without_an_answer(case: Case) -> None:
     header = header_of(chest_film())
     case.change(header)
-    assert len(received(header, NotAnalysable(Reason.NO_PIXELS))) == 1
+    assert list(received(header, NotAnalysable(Reason.NO_PIXELS))) == [ResultKind.STRUCTURED_REPORT]
+
+
+NAMELESS = {
+    f"no {keyword}" for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
+}
+NAMELESS |= {"SOPInstanceUID that is no UID"}
+SIZELESS = {"no size", "size as senseless text"}
+COLOURLESS = {"no photometric interpretation", "film in colour"}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_only_a_film_that_cannot_be_named_or_drawn_on_lacks_key_objects_or_regions(case: str) -> None:
+    header = header_of(chest_film())
+    CASES[case].change(header)
+    results = received(header, likely())
+    assert (ResultKind.KEY_OBJECTS in results) == (case not in NAMELESS)
+    assert (ResultKind.PRESENTATION_STATE in results) == (case not in NAMELESS | SIZELESS | COLOURLESS)
+
+
+def test_there_are_enough_of_them() -> None:
+    assert len(CASES) >= 32
 
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 def test_names_in_any_character_set_come_back_as_they_went_in(name: Name) -> None:
     header = header_of(chest_film(name=name, kind="CR"))
     expected = raw_values(header_of(chest_film(name=name, kind="CR")))
-    for result in received(header, likely()):
+    for result in received(header, likely()).values():
         assert raw_values(result)[0x00100010] == expected[0x00100010]
         assert str(result.PatientName) == name.text
         assert result.get("SpecificCharacterSet") == header.get("SpecificCharacterSet")
@@ -81,7 +95,8 @@ def test_texts_in_sequences_come_back_as_they_went_in() -> None:
     source = chest_film(name=name)
     source.OtherPatientIDsSequence[0].IssuerOfPatientID = "山田病院"
     source.RequestAttributesSequence[0].RequestedProcedureDescription = "胸部"
-    report, heatmap = received(header_of(source), likely())
+    results = received(header_of(source), likely())
+    report, heatmap = results[ResultKind.STRUCTURED_REPORT], results[ResultKind.HEATMAP]
     assert report.OtherPatientIDsSequence[0].IssuerOfPatientID == "山田病院"
     assert report.ReferencedRequestSequence[0].RequestedProcedureDescription == "胸部"
     assert heatmap.RequestAttributesSequence[0].RequestedProcedureDescription == "胸部"
@@ -90,7 +105,7 @@ def test_texts_in_sequences_come_back_as_they_went_in() -> None:
 def test_a_value_of_odd_length_is_padded() -> None:
     header = header_of(chest_film())
     put(header, "PatientID", b"MRN-1")
-    for result in received(header, likely()):
+    for result in received(header, likely()).values():
         assert result.get_item("PatientID").value == b"MRN-1 "
 
 
@@ -98,14 +113,14 @@ def test_a_value_of_odd_length_is_padded() -> None:
 def test_a_text_of_the_wrong_representation_gets_the_right_one(written: str) -> None:
     header = header_of(chest_film())
     put(header, "PatientID", b"MRN-1 ", written)
-    for result in received(header, likely()):
+    for result in received(header, likely()).values():
         assert result.get_item("PatientID").VR == "LO"
 
 
 def test_a_sequence_hidden_in_an_unknown_representation_is_found() -> None:
     header = header_of(chest_film())
     CASES["other IDs of unknown representation"].change(header)
-    for result in received(header, likely()):
+    for result in received(header, likely()).values():
         assert result.OtherPatientIDsSequence[0].PatientID == "OTHER1"
 
 
@@ -114,32 +129,32 @@ def test_an_item_with_a_character_set_of_its_own_keeps_it() -> None:
     item = source.OtherPatientIDsSequence[0]
     item.SpecificCharacterSet = "ISO_IR 192"
     item.IssuerOfPatientID = "山田病院"
-    for result in received(header_of(source), likely()):
+    for result in received(header_of(source), likely()).values():
         assert result.OtherPatientIDsSequence[0].IssuerOfPatientID == "山田病院"
 
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 def test_an_implicit_source_gives_the_same_patient_as_an_explicit_one(name: Name) -> None:
-    explicit, _ = received(header_of(chest_film(name=name)), likely())
-    implicit, _ = received(header_of(chest_film(name=name), ImplicitVRLittleEndian), likely())
+    explicit = received(header_of(chest_film(name=name)), likely())
+    implicit = received(header_of(chest_film(name=name), ImplicitVRLittleEndian), likely())
     assert implicit == explicit
 
 
 def test_a_big_endian_source_gives_the_same_patient_as_a_little_endian_one() -> None:
     film = chest_film(PregnancyStatus=4)
-    little, _ = received(header_of(film), likely())
+    little = received(header_of(film), likely())
     film.PixelData = np.frombuffer(film.PixelData, "<u2").astype(">u2").tobytes()
-    big, _ = received(header_of(film, ExplicitVRBigEndian), likely())
-    assert big.PregnancyStatus == 4
+    big = received(header_of(film, ExplicitVRBigEndian), likely())
+    assert big[ResultKind.STRUCTURED_REPORT].PregnancyStatus == 4
     assert big == little
 
 
 def test_a_header_that_was_looked_into_gives_the_same_patient() -> None:
-    untouched, _ = received(header_of(chest_film(name=NAMES["korean"])), likely())
+    untouched = received(header_of(chest_film(name=NAMES["korean"])), likely())
     header = header_of(chest_film(name=NAMES["korean"]))
     for element in header.iterall():
         assert element.value is not None
-    assert received(header, likely())[0] == untouched
+    assert received(header, likely()) == untouched
 
 
 def test_building_leaves_the_header_undecoded() -> None:
@@ -151,7 +166,7 @@ def test_building_leaves_the_header_undecoded() -> None:
 def test_private_attributes_stay_at_home() -> None:
     header = header_of(chest_film())
     CASES["private attributes"].change(header)
-    for result in received(header, likely()):
+    for result in received(header, likely()).values():
         assert not any(tag.is_private for tag in result.keys())  # noqa: SIM118
 
 
