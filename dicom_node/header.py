@@ -29,17 +29,27 @@ _NEEDED = [
         "SOPInstanceUID",
         "AccessionNumber",
         "Manufacturer",
+        "StudyDate",
+        "PatientID",
+        "IssuerOfPatientID",
+        "PatientBirthDate",
         "StudyInstanceUID",
         "SeriesInstanceUID",
     )
 ]
+_IDENTIFIER_LENGTH = 64
+_DATE = re.compile(r"[0-9]{8}", re.ASCII)
 # Archives hold UIDs with leading zeros in a component; they are illegal and harmless.
 _UID = re.compile(r"(?=.{1,64}\Z)[0-9]+(\.[0-9]+)*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a data set says it is. UIDs hold digits and dots only; `accession_number` has at most 64 characters."""
+    """What a data set says it is. UIDs hold digits and dots only; `accession_number` has at most 64 characters.
+
+    What tells whose it is, and of when, is empty where it is longer than the standard allows, or no date: shortened,
+    two patients might be one.
+    """
 
     sop_class_uid: str
     sop_instance_uid: str
@@ -47,6 +57,10 @@ class Identity:
     series_instance_uid: str
     accession_number: str
     manufacturer: str
+    patient_id: str
+    issuer_of_patient_id: str
+    patient_birth_date: str
+    study_date: str
     transfer_syntax_uid: str
 
 
@@ -64,13 +78,17 @@ def read_identity(path: Path) -> Identity:
     except Exception as error:
         raise DataSetRefused(CANNOT_UNDERSTAND, "data set cannot be read") from error
     identity = Identity(
-        _uid(header, "SOPClassUID"),
-        _uid(header, "SOPInstanceUID"),
-        _uid(header, "StudyInstanceUID"),
-        _uid(header, "SeriesInstanceUID"),
-        _text(header, "AccessionNumber")[:64],
-        _text(header, "Manufacturer"),
-        str(transfer_syntax),
+        sop_class_uid=_uid(header, "SOPClassUID"),
+        sop_instance_uid=_uid(header, "SOPInstanceUID"),
+        study_instance_uid=_uid(header, "StudyInstanceUID"),
+        series_instance_uid=_uid(header, "SeriesInstanceUID"),
+        accession_number=_text(header, "AccessionNumber")[:64],
+        manufacturer=_text(header, "Manufacturer"),
+        patient_id=_identifier(header, "PatientID"),
+        issuer_of_patient_id=_identifier(header, "IssuerOfPatientID"),
+        patient_birth_date=_date(header, "PatientBirthDate"),
+        study_date=_date(header, "StudyDate"),
+        transfer_syntax_uid=str(transfer_syntax),
     )
     if (identity.sop_class_uid, identity.sop_instance_uid) != announced:
         raise DataSetRefused(DOES_NOT_MATCH, "SOP Class or Instance UID differs from the request's")
@@ -118,10 +136,21 @@ def _uid(header: Dataset, keyword: str) -> str:
     return value
 
 
-def _text(header: Dataset, keyword: str) -> str:
-    """Return an element's raw value as text; bytes outside ASCII do not matter for what is read here."""
+def _text(header: Dataset, keyword: str, encoding: str = "ascii") -> str:
+    """Return an element's raw value as text; bytes outside ASCII do not matter for most of what is read here."""
     if keyword not in header:
         return ""
     value = header.get_item(keyword).value
-    text = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value or "")
+    text = value.decode(encoding, "replace") if isinstance(value, bytes) else str(value or "")
     return text.strip(" \0")
+
+
+def _identifier(header: Dataset, keyword: str) -> str:
+    # Latin-1 has a character for each byte: two identifiers are the same only where all their bytes are
+    text = _text(header, keyword, "latin-1")
+    return text if len(text) <= _IDENTIFIER_LENGTH else ""
+
+
+def _date(header: Dataset, keyword: str) -> str:
+    text = _text(header, keyword)
+    return text if _DATE.fullmatch(text) else ""

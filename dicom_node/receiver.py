@@ -19,6 +19,7 @@ from pynetdicom.transport import ThreadedAssociationServer
 from config.settings import Settings, Source
 from dicom_node.associations import VERIFICATION
 from dicom_node.commitment import STORAGE_COMMITMENT, TRANSFER_SYNTAXES, take_answer
+from dicom_node.correction import difference
 from dicom_node.errors import DataSetRefused, PortUnavailable
 from dicom_node.header import Identity, read_identity
 from dicom_node.logs import where_raised
@@ -28,7 +29,7 @@ from inference.radiograph import decodable_transfer_syntaxes
 from storage import audit, ledger
 from storage.errors import StorageError
 from storage.folder import DataFolder
-from storage.records import OWN_RESULT, Receipt, ReceivedInstance
+from storage.records import OWN_RESULT, Difference, Receipt, ReceivedInstance
 
 SUCCESS = 0x0000
 OUT_OF_RESOURCES = 0xA700
@@ -192,7 +193,7 @@ class Receiver:
             reason=instance.stored_only,
             milliseconds=round((time.perf_counter() - started) * 1000, 1),
         )
-        if receipt is Receipt.NEW:
+        if receipt in (Receipt.NEW, Receipt.CORRECTED):
             self._received()
 
     def _require_room(self) -> None:
@@ -217,12 +218,22 @@ class Receiver:
             size=stored.size,
             source=source_name,
             stored_only=stored_only(identity, analyse_secondary_capture=secondary_capture),
+            patient_id=identity.patient_id,
+            issuer_of_patient_id=identity.issuer_of_patient_id,
+            patient_birth_date=identity.patient_birth_date,
+            study_date=identity.study_date,
         )
 
     def _enter(self, instance: ReceivedInstance, quiet_seconds: float) -> Receipt:
         now = time.time()
+        with self._folder.database.read() as connection:
+            known = ledger.known_object(connection, instance.sop_instance_uid)
+        differs = Difference.NONE
+        if known not in (None, instance.object_key):
+            objects = self._folder.objects
+            differs = difference(objects.path(known), objects.path(instance.object_key))
         with self._folder.database.write() as connection:
-            receipt = ledger.receive(connection, instance, quiet_seconds, now)
+            receipt = ledger.receive(connection, instance, quiet_seconds, now, differs)
             audit.append(
                 connection,
                 now,

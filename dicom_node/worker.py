@@ -10,16 +10,16 @@ import structlog
 from config.settings import ResultKind, Settings
 from dicom_node.child import START_SECONDS, AnalysisProcess
 from dicom_node.errors import AnalysisDied, AnalysisFailed, ModelRefused
-from dicom_node.results.study import Predecessor
+from dicom_node.results.study import Predecessor, PriorAnswer
 from dicom_node.retry import GiveUp, Policy, decide
 from dicom_node.tasks import AnalysedFilm, ResultObject, StudyTask
 from inference.card import ModelCard
-from inference.prediction import Attention, NotAnalysable, Outcome, Prediction, Reason, Region, Side
+from inference.prediction import Answer, Attention, NotAnalysable, Outcome, Prediction, Reason, Region, Side
 from storage import audit, ledger, queue
 from storage.engine import BUSY_SECONDS
 from storage.errors import LeaseLost, StorageUnavailable
 from storage.folder import DataFolder
-from storage.records import AnalysedInstance, Job, JobKind, Result, StoredPrediction
+from storage.records import AnalysedInstance, Job, JobKind, PriorPrediction, Result, StoredPrediction
 from storage.schema import jobs
 from storage.states import State
 
@@ -34,6 +34,8 @@ REFUSED_SECONDS = 30.0
 NICENESS = 5
 """Receiving goes first."""
 STRUCTURED_REPORT = "structured_report"
+PRIORS_COMPARED = 3
+"""A report tells the answers to so many earlier studies of the patient."""
 
 _log = structlog.get_logger()
 
@@ -150,6 +152,10 @@ class Worker:
         with self._folder.database.read() as connection:
             instances = ledger.study_instances(connection, job.study_instance_uid)
             previous = ledger.previous_result(connection, job.study_instance_uid, STRUCTURED_REPORT, revision)
+            priors = ledger.priors(connection, job.study_instance_uid, PRIORS_COMPARED)
+            workitem = ledger.previous_result(
+                connection, job.study_instance_uid, ResultKind.REVIEW_WORKITEM, revision
+            )
             told = ledger.destinations_of_earlier(
                 connection, job.study_instance_uid, ResultKind.HL7_MESSAGE, revision
             )
@@ -161,10 +167,12 @@ class Worker:
             ),
             revision=revision,
             reported_at=job.first_claimed_at,
+            priors=tuple(_prior(each, self._card) for each in priors),
             predecessor=None
             if previous is None
             else Predecessor(previous.sop_class_uid, previous.sop_instance_uid, previous.series_instance_uid),
             told=told,
+            has_workitem=workitem is not None,
         )
         # nothing is left to report where retention has removed the study in between
         made: tuple[ResultObject, ...] = ()
@@ -244,6 +252,15 @@ def _stored(prediction: Prediction, card: ModelCard) -> StoredPrediction:
         prediction.side,
         {"rows": attention.rows, "columns": attention.columns, "values": list(attention.values)},
         [[region.left, region.top, region.right, region.bottom] for region in prediction.regions],
+    )
+
+
+def _prior(prediction: PriorPrediction, card: ModelCard) -> PriorAnswer:
+    return PriorAnswer(
+        prediction.study_date,
+        prediction.score,
+        Answer(prediction.answer),
+        same_model=prediction.model_sha256 == card.sha256,
     )
 
 

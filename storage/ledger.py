@@ -6,7 +6,7 @@ The functions take a connection and leave the commit to the caller, who may answ
 from collections.abc import Iterable
 from dataclasses import asdict, fields
 
-from sqlalchemy import Connection, exists, insert, or_, select, update
+from sqlalchemy import Connection, delete, exists, insert, or_, select, update
 from sqlalchemy.sql import func
 
 from storage import queue
@@ -14,8 +14,10 @@ from storage.records import (
     OWN_RESULT,
     AnalysedInstance,
     AnsweredInstance,
+    Difference,
     Job,
     JobKind,
+    PriorPrediction,
     Receipt,
     ReceivedInstance,
     Result,
@@ -37,47 +39,55 @@ MOST_IN_SHADOW = 1000
 """A candidate looks back over so many of the latest answered images."""
 
 
-def receive(connection: Connection, received: ReceivedInstance, quiet_seconds: float, now: float) -> Receipt:
+def known_object(connection: Connection, sop_instance_uid: str) -> str | None:
+    """Return the key of the bytes that count for an instance, or None where it was never received."""
+    key: str | None = connection.execute(
+        select(instances.c.object_key).where(instances.c.sop_instance_uid == sop_instance_uid)
+    ).scalar()
+    return key
+
+
+def receive(
+    connection: Connection,
+    received: ReceivedInstance,
+    quiet_seconds: float,
+    now: float,
+    difference: Difference = Difference.IMAGE,
+) -> Receipt:
     """Enter an instance whose bytes are already durable, and queue its analysis and its study's report.
 
-    The same bytes again are counted and change nothing. Other bytes under the same UID are kept aside: the first
-    ones were answered with Success, may be analysed already, and stay the ones that count.
+    The same bytes again, and others that differ in nothing that matters, are counted and change nothing. Where they
+    differ in their data they count from now on: the image is analysed and its study reported again. With other pixels
+    under the same UID they are kept aside: the first ones were answered with Success, and stay the ones that count.
+
+    Parameters
+    ----------
+    difference
+        From the bytes that count for this instance, where there are some and they are not the same.
     """
     known = connection.execute(
-        select(instances.c.id, instances.c.object_key).where(
+        select(instances.c.id, instances.c.object_key, instances.c.is_prior).where(
             instances.c.sop_instance_uid == received.sop_instance_uid
         )
     ).one_or_none()
-    if known is not None:
-        connection.execute(
-            update(instances)
-            .where(instances.c.id == known.id)
-            .values(times_received=instances.c.times_received + 1)
-        )
-        if known.object_key == received.object_key:
-            return Receipt.DUPLICATE
-        _keep_aside(connection, known.id, received, now)
-        return Receipt.CONFLICT
-
-    stored_only = (
-        OWN_RESULT if _is_own_result(connection, received.sop_instance_uid) else received.stored_only
+    if known is None:
+        return _enter(connection, received, quiet_seconds, now)
+    connection.execute(
+        update(instances)
+        .where(instances.c.id == known.id)
+        .values(times_received=instances.c.times_received + 1)
     )
-    instance_id = connection.execute(
-        insert(instances)
-        .values({**asdict(received), "stored_only": stored_only, "received_at": now, "times_received": 1})
-        .returning(instances.c.id)
-    ).scalar_one()
-    if stored_only is None:
-        _queue_job(
-            connection,
-            now,
-            now,
-            kind=JobKind.ANALYSE,
-            study_instance_uid=received.study_instance_uid,
-            instance_id=instance_id,
+    receipt = Receipt.DUPLICATE
+    if received.object_key != known.object_key:
+        receipt = _receive_other_bytes(
+            connection, known.id, known.object_key, received, quiet_seconds, now, difference
         )
+    if known.is_prior and not received.is_prior and receipt is not Receipt.CONFLICT:
+        # fetched before as an earlier film, and now sent to be read
+        connection.execute(update(instances).where(instances.c.id == known.id).values(is_prior=False))
         queue_report(connection, received.study_instance_uid, now + quiet_seconds, now)
-    return Receipt.NEW
+        receipt = Receipt.NEW
+    return receipt
 
 
 def queue_report(connection: Connection, study_instance_uid: str, not_before: float, now: float) -> None:
@@ -236,6 +246,48 @@ def destinations_of_earlier(
     return frozenset(rows.scalars())
 
 
+def priors(connection: Connection, study_instance_uid: str, most: int) -> list[PriorPrediction]:
+    """Return the predictions for the earlier studies of the same patient, at most `most`, newest first.
+
+    The same patient is one with the same ID, issuer and birth date: an ID alone is given twice, and unknown patients
+    share one. A study without a date, or of which the images name different patients, has no earlier ones.
+    """
+    identity = (instances.c.patient_id, instances.c.issuer_of_patient_id, instances.c.patient_birth_date)
+    patients = connection.execute(
+        select(*identity, func.max(instances.c.study_date))
+        .where(instances.c.study_instance_uid == study_instance_uid, instances.c.stored_only.is_(None))
+        .group_by(*identity)
+    ).all()
+    if len(patients) != 1 or not patients[0][0] or not patients[0][3]:
+        return []
+    [(patient_id, issuer, birth_date, study_date)] = patients
+    rows = connection.execute(
+        select(
+            instances.c.study_instance_uid,
+            instances.c.study_date,
+            predictions.c.score,
+            predictions.c.answer,
+            predictions.c.model_sha256,
+        )
+        .join(predictions, predictions.c.instance_id == instances.c.id)
+        .where(
+            instances.c.patient_id == patient_id,
+            instances.c.issuer_of_patient_id == issuer,
+            instances.c.patient_birth_date == birth_date,
+            instances.c.study_instance_uid != study_instance_uid,
+            instances.c.study_date != "",
+            instances.c.study_date <= study_date,
+        )
+        .order_by(instances.c.study_date.desc(), instances.c.study_instance_uid, predictions.c.score.desc())
+    )
+    highest: dict[str, PriorPrediction] = {}
+    for study, *values in rows:
+        highest.setdefault(study, PriorPrediction(*values))
+        if len(highest) > most:
+            break
+    return list(highest.values())[:most]
+
+
 def retry_jobs(connection: Connection, job_ids: list[int], now: float) -> list[int]:
     """Queue failed and rejected jobs again at an operator's word, and the reports that depend on them.
 
@@ -258,22 +310,106 @@ def _queue_job(connection: Connection, not_before: float, now: float, **values: 
     )
 
 
-def _keep_aside(connection: Connection, instance_id: int, received: ReceivedInstance, now: float) -> None:
-    kept = connection.execute(
-        select(conflicting_objects.c.id).where(
+def _enter(connection: Connection, received: ReceivedInstance, quiet_seconds: float, now: float) -> Receipt:
+    stored_only = (
+        OWN_RESULT if _is_own_result(connection, received.sop_instance_uid) else received.stored_only
+    )
+    instance_id = connection.execute(
+        insert(instances)
+        .values({**asdict(received), "stored_only": stored_only, "received_at": now, "times_received": 1})
+        .returning(instances.c.id)
+    ).scalar_one()
+    if stored_only is None:
+        _queue_job(
+            connection,
+            now,
+            now,
+            kind=JobKind.ANALYSE,
+            study_instance_uid=received.study_instance_uid,
+            instance_id=instance_id,
+        )
+        if not received.is_prior:
+            queue_report(connection, received.study_instance_uid, now + quiet_seconds, now)
+    return Receipt.NEW
+
+
+def _correct(
+    connection: Connection,
+    instance_id: int,
+    replaced_key: str,
+    received: ReceivedInstance,
+    quiet_seconds: float,
+    now: float,
+) -> None:
+    """Let other bytes count for an instance; what was made of the replaced ones stays as it is."""
+    _keep_aside(connection, instance_id, replaced_key, received.source, now, corrected_at=now)
+    values = asdict(received)
+    for unchanged in ("sop_instance_uid", "stored_only", "is_prior"):
+        del values[unchanged]
+    row = connection.execute(
+        update(instances)
+        .where(instances.c.id == instance_id)
+        .values({**values, "object_removed_at": None})
+        .returning(instances.c.stored_only, instances.c.is_prior)
+    ).one()
+    if row.stored_only is not None:
+        return
+    for made in (predictions, shadow_answers):
+        connection.execute(delete(made).where(made.c.instance_id == instance_id))
+    connection.execute(
+        update(jobs)
+        .where(jobs.c.instance_id == instance_id)
+        .values(study_instance_uid=received.study_instance_uid)
+    )
+    queue.corrected(connection, instance_id, now)
+    if not row.is_prior:
+        queue_report(connection, received.study_instance_uid, now + quiet_seconds, now)
+
+
+def _receive_other_bytes(
+    connection: Connection,
+    instance_id: int,
+    known_key: str,
+    received: ReceivedInstance,
+    quiet_seconds: float,
+    now: float,
+    difference: Difference,
+) -> Receipt:
+    aside = connection.execute(
+        select(conflicting_objects.c.corrected_at).where(
             conflicting_objects.c.instance_id == instance_id,
             conflicting_objects.c.object_key == received.object_key,
         )
     ).one_or_none()
-    if kept is None:
-        connection.execute(
-            insert(conflicting_objects).values(
-                instance_id=instance_id,
-                object_key=received.object_key,
-                source=received.source,
-                received_at=now,
-            )
+    if aside is not None:
+        # what a correction has replaced does not come back with a sender that has not heard of it
+        return Receipt.CONFLICT if aside.corrected_at is None else Receipt.DUPLICATE
+    if difference is Difference.NONE:
+        return Receipt.DUPLICATE
+    if difference is Difference.IMAGE:
+        _keep_aside(connection, instance_id, received.object_key, received.source, now, corrected_at=None)
+        return Receipt.CONFLICT
+    _correct(connection, instance_id, known_key, received, quiet_seconds, now)
+    return Receipt.CORRECTED
+
+
+def _keep_aside(
+    connection: Connection,
+    instance_id: int,
+    object_key: str,
+    source: str,
+    now: float,
+    corrected_at: float | None,
+) -> None:
+    connection.execute(
+        insert(conflicting_objects).values(
+            instance_id=instance_id,
+            object_key=object_key,
+            source=source,
+            received_at=now,
+            corrected_at=corrected_at,
         )
+    )
 
 
 def _is_own_result(connection: Connection, sop_instance_uid: str) -> bool:

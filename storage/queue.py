@@ -158,6 +158,24 @@ def retry_by_hand(connection: Connection, table: Table, row_ids: list[int], now:
     return sorted(rows.scalars())
 
 
+def corrected(connection: Connection, instance_id: int, now: float) -> None:
+    """Queue the analysis of an instance again, whatever came of it, since its bytes are others now."""
+    connection.execute(
+        update(jobs)
+        .where(jobs.c.instance_id == instance_id, jobs.c.state.in_(origins(Event.CORRECTED)))
+        .values(
+            state=target(Event.CORRECTED),
+            owner=None,
+            lease_until=None,
+            attempts=0,
+            not_before=now,
+            ended_at=None,
+            queued_at=now,
+            reason=None,
+        )
+    )
+
+
 def next_due(connection: Connection, table: Table, *conditions: ColumnElement[bool]) -> float | None:
     """Return when the next queued row may be claimed, or None where none is queued."""
     earliest: float | None = connection.execute(

@@ -23,6 +23,17 @@ class Receipt(StrEnum):
     CONFLICT = "conflict"
 
 
+class Difference(StrEnum):
+    """How an instance differs from the one that was received before under its SOP Instance UID."""
+
+    NONE = "none"
+    """In nothing that matters."""
+    DATA = "data"
+    """In what is told of patient, study or image; the pixels are the same."""
+    IMAGE = "image"
+    """Perhaps in its pixels: it may be another image."""
+
+
 OWN_RESULT = "own_result"
 """Why an instance is only stored: the node made it itself."""
 
@@ -47,6 +58,7 @@ class ReceivedInstance:
     stored_only: str | None
     patient_id: str = ""
     issuer_of_patient_id: str = ""
+    patient_birth_date: str = ""
     study_date: str = ""
     is_prior: bool = False
 
@@ -80,6 +92,16 @@ class StoredPrediction:
     side: str | None
     attention: dict[str, Any]
     regions: list[list[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class PriorPrediction:
+    """The highest score of an earlier study of a patient. `study_date` is as DICOM writes it (YYYYMMDD)."""
+
+    study_date: str
+    score: float
+    answer: str
+    model_sha256: str
 
 
 @dataclass(frozen=True, slots=True)

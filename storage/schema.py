@@ -76,6 +76,7 @@ instances = Table(
     # whose earlier films are these: an ID says nothing without who issued it
     Column("patient_id", String(64), nullable=False, server_default=""),
     Column("issuer_of_patient_id", String(64), nullable=False, server_default=""),
+    Column("patient_birth_date", String(8), nullable=False, server_default=""),
     Column("study_date", String(8), nullable=False, server_default=""),
     # fetched as an earlier film of a patient: analysed, and not reported
     Column("is_prior", Boolean, nullable=False, server_default=false()),

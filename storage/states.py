@@ -37,6 +37,7 @@ class Event(StrEnum):
     LEASE_EXPIRED = "lease_expired"
     LEASE_EXPIRED_FOR_GOOD = "lease_expired_for_good"
     OPERATOR_RETRIES = "operator_retries"
+    CORRECTED = "corrected"
 
 
 TRANSITIONS = MappingProxyType(
@@ -55,6 +56,11 @@ TRANSITIONS = MappingProxyType(
         (State.RUNNING, Event.GIVE_UP): State.FAILED,
         (State.RUNNING, Event.LEASE_EXPIRED): State.QUEUED,
         (State.RUNNING, Event.LEASE_EXPIRED_FOR_GOOD): State.FAILED,
+        # what the job is about was sent again, corrected: who works on the old bytes loses the lease
+        (State.RUNNING, Event.CORRECTED): State.QUEUED,
+        (State.DONE, Event.CORRECTED): State.QUEUED,
+        (State.REJECTED, Event.CORRECTED): State.QUEUED,
+        (State.FAILED, Event.CORRECTED): State.QUEUED,
         (State.FAILED, Event.OPERATOR_RETRIES): State.QUEUED,
         (State.REJECTED, Event.OPERATOR_RETRIES): State.QUEUED,
     }

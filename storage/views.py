@@ -1,12 +1,13 @@
 """What people and monitors ask of the database: the state of the queue, lists of jobs, the story of one study."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import Connection, Select, Table, func, or_, select
 
 from storage.records import JobKind
 from storage.schema import conflicting_objects, deliveries, instances, jobs, predictions, results
-from storage.states import OPEN, State
+from storage.states import JOB_STATES, OPEN, State
 
 LONGEST_NUMBER = 18
 """Digits of an id: more do not fit into the database's integers."""
@@ -25,8 +26,8 @@ def status(connection: Connection, now: float) -> dict[str, Any]:
         "instances_received": counts[0],
         "instances_received_again": counts[1] - counts[0],
         "instances_kept_aside": conflicts,
-        "jobs": _by_state(connection, jobs),
-        "deliveries": _by_state(connection, deliveries),
+        "jobs": _by_state(connection, jobs, JOB_STATES),
+        "deliveries": _by_state(connection, deliveries, State),
         "deliveries_by_destination": _by_destination(connection),
         "oldest_waiting_seconds": max(0.0, round(now - min(waiting), 3)) if waiting else 0.0,
     }
@@ -154,6 +155,7 @@ def study(connection: Connection, study_instance_uid: str) -> dict[str, Any]:
                 conflicting_objects.c.object_key,
                 conflicting_objects.c.source,
                 conflicting_objects.c.received_at,
+                conflicting_objects.c.corrected_at,
             )
             .join(instances, instances.c.id == conflicting_objects.c.instance_id)
             .where(instances.c.study_instance_uid == study_instance_uid)
@@ -186,6 +188,7 @@ def study(connection: Connection, study_instance_uid: str) -> dict[str, Any]:
                 deliveries.c.status,
                 deliveries.c.attempts,
                 deliveries.c.not_before,
+                deliveries.c.delivered_at,
                 deliveries.c.ended_at,
             )
             .join(results, results.c.id == deliveries.c.result_id)
@@ -210,10 +213,10 @@ def failed_ids(connection: Connection, table: Table) -> list[int]:
     return list(connection.execute(select(table.c.id).where(table.c.state == State.FAILED)).scalars())
 
 
-def _by_state(connection: Connection, table: Table) -> dict[str, int]:
+def _by_state(connection: Connection, table: Table, states: Iterable[State]) -> dict[str, int]:
     counted = connection.execute(select(table.c.state, func.count()).group_by(table.c.state))
     found: dict[str, int] = {state: count for state, count in counted}  # noqa: C416 - a Row is no pair to dict()
-    return {str(state): found.get(state, 0) for state in State}
+    return {str(state): found.get(state, 0) for state in states}
 
 
 def _by_destination(connection: Connection) -> dict[str, dict[str, int]]:

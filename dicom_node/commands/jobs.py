@@ -1,10 +1,12 @@
 """List jobs (j...) and deliveries (d...), newest first, with their state and the answer or the reason for it.
 
-queued    waits for its turn, or for its next try
-running   is being worked on
-done      image analysed, study reported, or result delivered
-rejected  image not analysable, or result refused for good by the destination: see the reason
-failed    waits for a person: see the reason, mend it, then `dicom-node retry`
+queued     waits for its turn, or for its next try
+running    is being worked on
+delivered  the destination has the result, and has not yet promised to keep it ([[destinations]] storage_commitment)
+committed  the destination has promised to keep the result
+done       image analysed, study reported, or result delivered where no promise is asked for
+rejected   image not analysable, or result refused for good by the destination: see the reason
+failed     waits for a person: see the reason, mend it, then `dicom-node retry`
 """
 
 import argparse

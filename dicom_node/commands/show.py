@@ -56,16 +56,17 @@ def _lines(study: dict[str, Any]) -> list[str]:
         else:
             lines.append(f"      {_ended(row)} job j{row['job']} {_state(row)}")
     for row in study["kept_aside"]:
-        lines.append(
-            f"  {_time(row['received_at'])} received from {row['source']} with other content under a known UID, "
-            f"kept aside and not analysed: {row['sop_instance_uid']}"
-        )
+        if row["corrected_at"] is None:
+            what = "received with other pixels under a known UID, kept aside and not analysed"
+        else:
+            what = "received again with the same pixels and other data, which count since then"
+        lines.append(f"  {_time(row['received_at'])} {what}, from {row['source']}: {row['sop_instance_uid']}")
     for row in study["reports"]:
         lines.append(f"  {_ended(row)} report {row['revision']}: job j{row['job']} {_state(row)}")
     for row in study["deliveries"]:
         status = "" if row["status"] is None else f" (status 0x{row['status']:04X})"
         lines.append(
-            f"  {_ended(row)} {row['kind']} of report {row['revision']} to {row['destination']}: "
+            f"  {_delivered(row)} {row['kind']} of report {row['revision']} to {row['destination']}: "
             f"delivery d{row['delivery']} {_state(row)}{status}"
         )
     return lines
@@ -75,6 +76,10 @@ def _state(row: dict[str, Any]) -> str:
     attempts = f", {row['attempts']} attempts" if row["attempts"] > 1 else ""
     reason = f": {row['reason']}" if row["reason"] else ""
     return f"{row['state']}{attempts}{reason}"
+
+
+def _delivered(row: dict[str, Any]) -> str:
+    return _time(row["delivered_at"]) if row["state"] == State.DELIVERED else _ended(row)
 
 
 def _ended(row: dict[str, Any]) -> str:

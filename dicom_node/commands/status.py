@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(status))
         return 0
     table = Table("", *State)
-    table.add_row("jobs", *(str(status["jobs"][state]) for state in State))
+    table.add_row("jobs", *(str(status["jobs"].get(state, "")) for state in State))
     for destination, counts in sorted(status["deliveries_by_destination"].items()):
         table.add_row(f"deliveries to {destination}", *(str(counts[state]) for state in State))
     console = Console()

@@ -1,10 +1,14 @@
 """What happens to a radiograph in the database: received, analysed, reported, late, retried."""
 
+from dataclasses import replace
+
+import pytest
 from sqlalchemy import func, select
 
 from storage import ledger, queue
+from storage.errors import LeaseLost
 from storage.folder import DataFolder
-from storage.records import OWN_RESULT, JobKind, Receipt
+from storage.records import OWN_RESULT, Difference, JobKind, Receipt
 from storage.schema import conflicting_objects, deliveries, instances, jobs, results
 from storage.states import State
 from tests.instances import (
@@ -52,6 +56,119 @@ def test_other_bytes_under_a_known_uid_are_kept_aside_once_and_not_analysed(fold
     other = instance(object_key="f" * 64)
     assert [receive(folder, other), receive(folder, other)] == [Receipt.CONFLICT, Receipt.CONFLICT]
     assert (count(folder, instances), count(folder, jobs), count(folder, conflicting_objects)) == (1, 2, 1)
+
+
+def corrected(folder: DataFolder, now: float = NOW + 20, **changes: object) -> Receipt:
+    """The first instance again, with the same pixels and other data."""
+    arrived = instance(object_key="c" * 64, **changes)
+    with folder.database.write() as connection:
+        return ledger.receive(connection, arrived, 2.0, now, Difference.DATA)
+
+
+def test_a_corrected_image_is_analysed_and_reported_again(folder: DataFolder) -> None:
+    receive(folder, instance())
+    analyse(folder)
+    report(folder, [result(1)])
+    assert corrected(folder, accession_number="ACC2") is Receipt.CORRECTED
+    job = claimed(folder, JobKind.ANALYSE, NOW + 20)
+    assert job.object_key == "c" * 64
+    with folder.database.write() as connection:
+        ledger.predicted(connection, job, OWNER, PREDICTION, NOW + 21)
+    assert report(folder, [result(2)], now=NOW + 30).revision == 2
+    with folder.database.read() as connection:
+        kept = connection.execute(select(conflicting_objects)).one()
+        assert connection.execute(select(instances.c.accession_number)).scalar_one() == "ACC2"
+    assert (kept.object_key, kept.corrected_at) == (instance().object_key, NOW + 20)
+
+
+def test_a_correction_takes_its_image_from_a_worker_that_looks_at_the_old_one(folder: DataFolder) -> None:
+    receive(folder, instance())
+    job = claimed(folder, JobKind.ANALYSE)
+    corrected(folder)
+    with pytest.raises(LeaseLost), folder.database.write() as connection:
+        ledger.predicted(connection, job, OWNER, PREDICTION, NOW + 1)
+    assert claimed(folder, JobKind.ANALYSE, NOW + 20).object_key == "c" * 64
+
+
+def test_a_sender_that_has_not_heard_of_a_correction_does_not_undo_it(folder: DataFolder) -> None:
+    receive(folder, instance())
+    corrected(folder)
+    with folder.database.write() as connection:
+        again = ledger.receive(connection, instance(), 2.0, NOW + 30, Difference.DATA)
+    assert again is Receipt.DUPLICATE
+    assert claimed(folder, JobKind.ANALYSE, NOW + 40).object_key == "c" * 64
+
+
+def test_an_image_that_was_moved_to_another_study_is_reported_there(folder: DataFolder) -> None:
+    receive(folder, instance())
+    analyse(folder)
+    report(folder, [result(1)])
+    corrected(folder, study_instance_uid="1.9")
+    job = claimed(folder, JobKind.ANALYSE, NOW + 20)
+    with folder.database.write() as connection:
+        ledger.predicted(connection, job, OWNER, PREDICTION, NOW + 21)
+    reported = report(folder, [result(2)], now=NOW + 30)
+    assert (reported.study_instance_uid, reported.revision) == ("1.9", 1)
+
+
+def test_other_bytes_that_say_the_same_are_a_duplicate(folder: DataFolder) -> None:
+    receive(folder, instance())
+    with folder.database.write() as connection:
+        again = ledger.receive(connection, instance(object_key="c" * 64), 2.0, NOW, Difference.NONE)
+    assert (again, count(folder, conflicting_objects)) == (Receipt.DUPLICATE, 0)
+
+
+def test_a_fetched_earlier_film_is_analysed_and_not_reported(folder: DataFolder) -> None:
+    receive(folder, instance(is_prior=True))
+    analyse(folder)
+    assert claim(folder, JobKind.REPORT, NOW + 100) is None
+
+
+def test_a_fetched_film_that_is_then_sent_to_be_read_is_reported(folder: DataFolder) -> None:
+    receive(folder, instance(is_prior=True))
+    analyse(folder)
+    assert receive(folder, instance(), now=NOW + 10) is Receipt.NEW
+    assert claim(folder, JobKind.REPORT, NOW + 12) is not None
+
+
+PATIENT = {"patient_id": "P1", "issuer_of_patient_id": "A", "patient_birth_date": "19560704"}
+
+
+def studies(folder: DataFolder, *described: dict[str, object]) -> list[str]:
+    """Receive and analyse a study for each description; the earlier studies' scores of the last one, as text."""
+    for number, changes in enumerate(described, start=1):
+        receive(folder, instance(study=f"1.2.{number}", **{**PATIENT, **changes}))  # type: ignore[arg-type]
+        job = claimed(folder, JobKind.ANALYSE)
+        with folder.database.write() as connection:
+            ledger.predicted(connection, job, OWNER, replace(PREDICTION, score=number / 10), NOW)
+    with folder.database.read() as connection:
+        found = ledger.priors(connection, f"1.2.{len(described)}", 3)
+    return [f"{prior.study_date} {prior.score}" for prior in found]
+
+
+def test_earlier_studies_of_a_patient_come_newest_first_and_not_too_many(folder: DataFolder) -> None:
+    dates = ["20260101", "20260301", "20250101", "20260201", "20270101", "20260401"]
+    found = studies(folder, *({"study_date": date} for date in dates))
+    assert found == ["20260301 0.2", "20260201 0.4", "20260101 0.1"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"patient_id": "P2"},
+        {"issuer_of_patient_id": "B"},
+        {"issuer_of_patient_id": ""},
+        {"patient_birth_date": "19560705"},
+        {"study_date": ""},
+    ],
+)
+def test_what_may_be_another_patients_is_no_prior(folder: DataFolder, other: dict[str, object]) -> None:
+    assert studies(folder, {"study_date": "20260101", **other}, {"study_date": "20260301"}) == []
+
+
+def test_a_patient_without_an_id_has_no_priors(folder: DataFolder) -> None:
+    nobody = {"patient_id": "", "study_date": "20260101"}
+    assert studies(folder, nobody, nobody) == []
 
 
 def test_what_is_only_stored_gets_neither_analysis_nor_report(folder: DataFolder) -> None:

@@ -19,6 +19,10 @@ DESIGN = [
     ("running", "give_up", "failed"),
     ("running", "lease_expired", "queued"),
     ("running", "lease_expired_for_good", "failed"),
+    ("running", "corrected", "queued"),
+    ("done", "corrected", "queued"),
+    ("rejected", "corrected", "queued"),
+    ("failed", "corrected", "queued"),
     ("failed", "operator_retries", "queued"),
     ("rejected", "operator_retries", "queued"),
 ]
@@ -35,13 +39,15 @@ def test_an_event_leads_to_one_state_wherever_it_happens(event: Event) -> None:
     assert {TRANSITIONS[state, event] for state in origins(event)} == {target(event)}
 
 
-@pytest.mark.parametrize("state", [State.DONE, State.COMMITTED])
-def test_done_is_the_end_unless_the_object_is_missed(state: State) -> None:
-    assert [event for begun, event in TRANSITIONS if begun is state] == [Event.FOUND_MISSING]
+NEWS_FROM_OUTSIDE = {Event.OPERATOR_RETRIES, Event.FOUND_MISSING, Event.CORRECTED}
+
+
+@pytest.mark.parametrize("state", [State.DONE, State.COMMITTED, State.REJECTED, State.FAILED])
+def test_an_end_is_the_end_unless_there_is_news_from_outside(state: State) -> None:
+    assert {event for begun, event in TRANSITIONS if begun is state} <= NEWS_FROM_OUTSIDE
 
 
 def test_open_states_are_those_in_which_this_node_has_something_to_do() -> None:
-    not_ours = {Event.OPERATOR_RETRIES, Event.FOUND_MISSING}
     waits_for_the_archive = {State.DELIVERED}
-    busy = {state for state, event in TRANSITIONS if event not in not_ours}
+    busy = {state for state, event in TRANSITIONS if event not in NEWS_FROM_OUTSIDE}
     assert busy - waits_for_the_archive == set(OPEN)

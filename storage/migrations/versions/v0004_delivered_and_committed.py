@@ -24,6 +24,7 @@ def upgrade() -> None:
     for name, kind, default in (
         ("patient_id", sa.String(length=64), ""),
         ("issuer_of_patient_id", sa.String(length=64), ""),
+        ("patient_birth_date", sa.String(length=8), ""),
         ("study_date", sa.String(length=8), ""),
         ("is_prior", sa.Boolean(), sa.false()),
     ):

@@ -1,0 +1,83 @@
+"""The same image again with other bytes: is it the same as far as anyone can see, corrected, or another image?
+
+An archive in which a patient's data were corrected sends its images again under their UIDs. The pixels decide: only an
+image with the very same ones is taken for a correction of the first.
+"""
+
+import hashlib
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filereader import read_dataset
+from pydicom.filewriter import write_dataset
+from pydicom.tag import Tag
+from pydicom.uid import UID
+from pynetdicom.dsutils import split_dataset
+
+from dicom_node.results.encoding import quiet
+from dicom_node.results.source import copy_elements, copy_patient_and_study
+from storage.records import Difference
+
+PIXEL_DATA = Tag("PixelData")
+IMAGE_DESCRIPTION = (
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "TimezoneOffsetFromUTC",
+    "RequestAttributesSequence",
+    "InstitutionName",
+    # what the analysis goes by
+    "Modality",
+    "PresentationIntentType",
+    "BodyPartExamined",
+    "AnatomicRegionSequence",
+    "ViewPosition",
+    "ViewCodeSequence",
+    "PatientOrientation",
+    "Laterality",
+    "ImageLaterality",
+    "PhotometricInterpretation",
+    "PixelIntensityRelationship",
+    "WindowCenter",
+    "WindowWidth",
+    "VOILUTFunction",
+    "RescaleIntercept",
+    "RescaleSlope",
+)
+
+
+def difference(kept: Path, arrived: Path) -> Difference:
+    """Compare two files of one SOP instance.
+
+    Deflated data sets, and the same picture in two transfer syntaxes, count as other pixels: nothing is decoded here.
+    """
+    try:
+        kept_header, kept_pixels = _read(kept)
+        arrived_header, arrived_pixels = _read(arrived)
+    except Exception:  # noqa: BLE001 - what cannot be read cannot be called a correction
+        return Difference.IMAGE
+    if kept_pixels is None or kept_pixels != arrived_pixels:
+        return Difference.IMAGE
+    return Difference.NONE if kept_header == arrived_header else Difference.DATA
+
+
+def _read(path: Path) -> tuple[bytes, bytes | None]:
+    """Return what is told of patient, study and image, encoded alike, and the digest of the pixels; None: no pixels."""
+    meta, offset = split_dataset(path)
+    syntax = UID(meta.TransferSyntaxUID)
+    with path.open("rb") as file:
+        file.seek(offset)
+        header = read_dataset(
+            file, syntax.is_implicit_VR, syntax.is_little_endian, stop_when=lambda tag, *_: tag >= PIXEL_DATA
+        )
+        # tag and length, between them in Explicit VR the VR and two reserved bytes (PS3.5 7.1.2)
+        start = file.read(8 if syntax.is_implicit_VR else 12)
+        digest = hashlib.file_digest(file, "sha256").digest() if len(start) >= 8 else None
+    told = Dataset()
+    with quiet():
+        copy_patient_and_study(header, told)
+        copy_elements(header, told, IMAGE_DESCRIPTION)
+        encoded = DicomBytesIO()
+        encoded.is_implicit_VR, encoded.is_little_endian = False, True
+        write_dataset(encoded, told)
+    return encoded.getvalue(), digest
