@@ -44,7 +44,7 @@ PRIORS = (
     PriorAnswer("20250704", 0.12, Answer.UNLIKELY, same_model=False),
 )
 USUAL = frozenset(Destination.model_fields["objects"].default)
-EVERYTHING = frozenset(ResultKind)
+EVERY_OBJECT = frozenset(ResultKind) - {ResultKind.REVIEW_WORKITEM}
 
 
 def attention(rows: int = 12, columns: int = 12, x: float = 0.3, y: float = 0.65) -> Attention:
@@ -103,9 +103,9 @@ def radiograph(rows: int = 320, columns: int = 280) -> Radiograph:
 def results_of(
     study: StudyReading, *wanted: frozenset[ResultKind], **settings: object
 ) -> dict[ResultKind, Dataset]:
-    """What is sent of a study to destinations that want these kinds, by default to one that wants everything.
+    """What is sent of a study to destinations that want these kinds, by default to one that wants every object.
 
     Keyword arguments are settings of results; the film under the heatmap is a small phantom.
     """
     chosen = ResultsSettings.model_validate(settings)
-    return build_results(study, chosen, wanted or (EVERYTHING,), lambda _film: radiograph(60, 50))
+    return build_results(study, chosen, wanted or (EVERY_OBJECT,), lambda _film: radiograph(60, 50))

@@ -6,6 +6,7 @@ blue, its regions in a dashed line; unlikely is a quiet grey without regions.
 """
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +44,12 @@ _SHADOW: Colour = (0, 0, 0)
 _FIRST_SHOWN = 0.25
 """Attention below this share is not shown."""
 
+_LUNG_GREY = 90
+"""What the legend's colours lie over."""
+
+_Box: TypeAlias = tuple[int, int, int, int]
+"""First column and row, last column and row, all of them within."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Look:
@@ -64,16 +71,28 @@ _LOOKS = {
 
 @dataclass(frozen=True, slots=True)
 class _Measures:
-    """Sizes that grow with the picture, since viewers shrink it to their window."""
+    """Sizes that grow with the picture, since viewers shrink it to their window.
+
+    `legend` is the size of the legend's letters, which leave room for its scale on the narrowest film.
+    """
 
     letters: int
+    legend: int
     margin: int
     stroke: int
+    shadow: int
 
     @classmethod
     def of(cls, width: int, height: int) -> "_Measures":
         letters = round(max(width / 46, height / 56, 14))
-        return cls(letters=letters, margin=round(letters * 0.7), stroke=max(2, round(letters / 9)))
+        stroke = max(2, round(letters / 9))
+        return cls(
+            letters=letters,
+            legend=min(letters, width // 14),
+            margin=round(letters * 0.7),
+            stroke=stroke,
+            shadow=max(1, stroke // 3),
+        )
 
 
 def draw_heatmap(pixels: NDArray[np.float32], prediction: Prediction, card: ModelCard) -> NDArray[np.uint8]:
@@ -105,7 +124,7 @@ def draw_heatmap(pixels: NDArray[np.float32], prediction: Prediction, card: Mode
     for region in prediction.regions:
         _outline(draw, region, left, header_height, measures, dashed=_LOOKS[prediction.answer].dashed)
     top = header_height + film.height + measures.margin
-    _draw_legend(draw, measures, width, top)
+    _draw_legend(draw, _LOOKS[prediction.answer], measures, width, top)
     draw_lines(draw, footer, measures.margin, top + _legend_height(measures) + measures.margin)
     return np.asarray(picture)
 
@@ -115,11 +134,16 @@ def _overlaid(pixels: NDArray[np.float32], prediction: Prediction) -> Image.Imag
     attention = _spread(prediction.attention, grey.size)
     colours = attention.copy()
     colours.putpalette(colour_scale().tobytes())
-    strongest = _LOOKS[prediction.answer].opaque_at_peak
+    return Image.composite(colours.convert("RGB"), grey, attention.point(_opacity(_LOOKS[prediction.answer])))
+
+
+def _opacity(look: _Look) -> list[int]:
+    """How opaque each level of attention is, 0..255."""
     share = np.clip((np.arange(LEVELS) / (LEVELS - 1) - _FIRST_SHOWN) / (1 - _FIRST_SHOWN), 0, 1)
     # A smooth step (3x^2 - 2x^3): the rim of the shown attention fades in without an edge.
-    opacity = np.rint(255 * strongest * (3 * share**2 - 2 * share**3)).astype(int)
-    return Image.composite(colours.convert("RGB"), grey, attention.point(opacity.tolist()))
+    smooth = 3 * share**2 - 2 * share**3
+    opacity: list[int] = np.rint(255 * look.opaque_at_peak * smooth).astype(int).tolist()
+    return opacity
 
 
 def _spread(attention: Attention, size: tuple[int, int]) -> Image.Image:
@@ -153,40 +177,62 @@ def _outline(
     """A thin bright line with a dark one around it, to be seen on lung and on bone."""
     x0, y0 = left + region.left, top + region.top
     x1, y1 = left + region.right - 1, top + region.bottom - 1
-    draw.rectangle((x0 - 1, y0 - 1, x1 + 1, y1 + 1), outline=_SHADOW, width=measures.stroke + 2)
-    if not dashed:
-        draw.rectangle((x0, y0, x1, y1), outline=OUTLINE, width=measures.stroke)
-        return
-    dash, depth = 4 * measures.stroke, measures.stroke - 1
-    for x in range(x0, x1 + 1, 2 * dash):
-        for y in (y0, max(y1 - depth, y0)):
-            draw.rectangle((x, y, min(x + dash, x1), min(y + depth, y1)), fill=OUTLINE)
-    for y in range(y0, y1 + 1, 2 * dash):
-        for x in (x0, max(x1 - depth, x0)):
-            draw.rectangle((x, y, min(x + depth, x1), min(y + dash, y1)), fill=OUTLINE)
+    pieces = _dashes(x0, y0, x1, y1, measures.stroke) if dashed else _sides(x0, y0, x1, y1, measures.stroke)
+    edge = measures.shadow
+    for first_x, first_y, last_x, last_y in pieces:
+        draw.rectangle((first_x - edge, first_y - edge, last_x + edge, last_y + edge), fill=_SHADOW)
+    for piece in pieces:
+        draw.rectangle(piece, fill=OUTLINE)
+
+
+def _sides(x0: int, y0: int, x1: int, y1: int, stroke: int) -> list[_Box]:
+    """The four sides of a frame, within its corners."""
+    right, lower = max(x1 - stroke + 1, x0), max(y1 - stroke + 1, y0)
+    upper_end, left_end = min(y0 + stroke - 1, y1), min(x0 + stroke - 1, x1)
+    return [(x0, y0, x1, upper_end), (x0, lower, x1, y1), (x0, y0, left_end, y1), (right, y0, x1, y1)]
+
+
+def _dashes(x0: int, y0: int, x1: int, y1: int, stroke: int) -> list[_Box]:
+    """The sides in pieces, with gaps that show the film."""
+    dash = 4 * stroke
+    above, below, left, right = _sides(x0, y0, x1, y1, stroke)
+    return [
+        *(
+            (x, side[1], min(x + dash, x1), side[3])
+            for side in (above, below)
+            for x in range(x0, x1 + 1, 2 * dash)
+        ),
+        *(
+            (side[0], y, side[2], min(y + dash, y1))
+            for side in (left, right)
+            for y in range(y0, y1 + 1, 2 * dash)
+        ),
+    ]
 
 
 def _legend_height(measures: _Measures) -> int:
-    return round(measures.letters * 1.2)
+    return round(measures.legend * 1.2)
 
 
-def _draw_legend(draw: ImageDraw.ImageDraw, measures: _Measures, width: int, top: int) -> None:
-    """The colour scale between its ends' names."""
+def _draw_legend(draw: ImageDraw.ImageDraw, look: _Look, measures: _Measures, width: int, top: int) -> None:
+    """The colours between their ends' names, as they look over a film."""
     low, high = (
-        layout([Phrase(text, _QUIET, scale=0.9)], width, measures.letters)[0]
+        layout([Phrase(text, _QUIET, scale=0.9)], width, measures.legend)[0]
         for text in ("attention: low", "high")
     )
     start = measures.margin
     draw_lines(draw, [low], start, top)
-    start += line_width(low) + measures.margin
-    end = min(start + 12 * measures.letters, width - 2 * measures.margin - line_width(high))
-    _draw_scale(draw, start, end, top, low)
-    draw_lines(draw, [high], end + measures.margin, top)
+    start += line_width(low) + measures.legend // 2
+    after = measures.legend // 2
+    end = min(start + 12 * measures.legend, width - measures.margin - after - line_width(high))
+    _draw_scale(draw, look, start, end, top, low)
+    draw_lines(draw, [high], end + after, top)
 
 
-def _draw_scale(draw: ImageDraw.ImageDraw, start: int, end: int, top: int, beside: Line) -> None:
-    scale = colour_scale()
+def _draw_scale(draw: ImageDraw.ImageDraw, look: _Look, start: int, end: int, top: int, beside: Line) -> None:
+    share = np.array(_opacity(look))[:, None] / 255
+    colours = np.rint(_LUNG_GREY * (1 - share) + colour_scale() * share).astype(int)
     upper, lower = top + beside.height // 5, top + beside.height - beside.height // 5
     for column in range(start, end):
-        red, green, blue = scale[(column - start) * (LEVELS - 1) // max(end - start - 1, 1)].tolist()
+        red, green, blue = colours[(column - start) * (LEVELS - 1) // max(end - start - 1, 1)].tolist()
         draw.line((column, upper, column, lower), fill=(red, green, blue))

@@ -13,7 +13,7 @@ from inference.prediction import Answer, NotAnalysable, Prediction, Side
 
 BURNED_IN_DISCLAIMER = "AI - NOT FOR PRIMARY DIAGNOSIS"
 DISCLAIMER = "AI result, not for primary diagnosis. Not verified by a physician."
-ATTENTION_CAPTION = "heatmap shows model attention, not anatomy"
+ATTENTION_CAPTION = "colours and outlines show model attention, not anatomy"
 FAILED = "analysis failed; waits for a person"
 
 # Worklists and viewers show about 18 characters of a series' description: the answer comes first, and only the

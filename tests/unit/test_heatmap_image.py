@@ -189,6 +189,35 @@ class TestPicture:
         )
         assert 0.4 * drawn < dashed < 0.7 * drawn
 
+    def test_between_the_dashes_is_the_film(self) -> None:
+        white = np.ones((900, 900), dtype=np.float32)
+        nowhere = replace(uncertain(0.4, Region(300, 300, 600, 600)), attention=Attention(1, 1, (0.0,)))
+        picture = draw_heatmap(white, nowhere, CARD)
+        top, left = np.argwhere((picture == 255).all(axis=2))[0]
+        upper_side = picture[top + 300, left + 300 : left + 600].astype(int)
+        share_of_film = (upper_side == 255).all(axis=1).mean()
+        assert 0.25 < share_of_film < 0.5
+        assert (upper_side.max(axis=1) < 50).any(), "a dash has a dark edge, to be seen on bone"
+
+    @pytest.mark.parametrize(
+        "prediction", [likely(), uncertain(), unlikely()], ids=["likely", "uncertain", "unlikely"]
+    )
+    @pytest.mark.parametrize(("rows", "columns"), SIZES)
+    def test_the_legend_shows_the_colours_as_they_are_over_the_film(
+        self, rows: int, columns: int, prediction: Prediction
+    ) -> None:
+        everywhere = replace(prediction, attention=Attention(1, 1, (1.0,)), regions=())
+        grey_film = np.full((1000, 1000), 90 / 255, dtype=np.float32)
+        strongest = draw_heatmap(grey_film, everywhere, CARD)[600, 500].astype(int)
+        nowhere = replace(prediction, attention=Attention(1, 1, (0.0,)), regions=())
+        picture = draw_heatmap(np.zeros((rows, columns), dtype=np.float32), nowhere, CARD).astype(int)
+        [first, last] = (
+            np.flatnonzero((np.abs(picture - colour).max(axis=2) <= 1).sum(axis=0) > 4)
+            for colour in (np.array([90, 90, 90]), strongest)
+        )
+        assert first.min() < last.max()
+        assert last.max() - first.min() > 0.2 * min(picture.shape[:2])
+
     @pytest.mark.parametrize(
         ("side", "words"),
         [

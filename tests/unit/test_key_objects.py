@@ -13,7 +13,7 @@ from dicom_node.results.source import text_of
 from dicom_node.results.study import Film, StudyReading
 from inference.prediction import Outcome
 from tests.builders import NAMES
-from tests.readings import EVERYTHING, LATERAL, film, likely, reading, results_of, uncertain, unlikely
+from tests.readings import EVERY_OBJECT, LATERAL, film, likely, reading, results_of, uncertain, unlikely
 
 REPORT, HEATMAP = ResultKind.STRUCTURED_REPORT, ResultKind.HEATMAP
 KEY_OBJECTS = ResultKind.KEY_OBJECTS
@@ -134,7 +134,7 @@ class TestForWhom:
     @pytest.mark.parametrize(
         ("wanted", "built", "explained"),
         [
-            ([EVERYTHING], [REPORT, HEATMAP, KEY_OBJECTS], {REPORT, KEY_OBJECTS}),
+            ([EVERY_OBJECT], [REPORT, HEATMAP, KEY_OBJECTS], {REPORT, KEY_OBJECTS}),
             ([{REPORT}], [REPORT], set()),
             ([{HEATMAP}], [HEATMAP], set()),
             ([{REPORT, KEY_OBJECTS}], [REPORT, KEY_OBJECTS], set()),
