@@ -12,7 +12,6 @@ from pydicom.charset import decode_bytes
 from pydicom.dataset import Dataset
 from pydicom.valuerep import PN_DELIMS, TEXT_VR_DELIMS
 
-from dicom_node.results.encoding import quiet
 from dicom_node.results.source import items_of, text_of, time_zone_of
 
 SHOWN_LENGTH = (
@@ -41,8 +40,7 @@ def decoded(header: Dataset, keyword: str) -> str:
     if isinstance(value, bytes):
         charset = header.original_character_set
         encodings = [charset] if isinstance(charset, str) else list(charset)
-        with quiet():
-            value = decode_bytes(value, encodings, PN_DELIMS | TEXT_VR_DELIMS)
+        value = decode_bytes(value, encodings, PN_DELIMS | TEXT_VR_DELIMS)
     return str(value or "").split("\\")[0].strip(" \0")
 
 

@@ -17,6 +17,7 @@ from pydicom.uid import UID
 
 from config.hl7 import Hl7Destination, OrderNumber
 from dicom_node.results import hl7_fields
+from dicom_node.results.encoding import quiet
 from dicom_node.results.equipment import software_versions
 from dicom_node.results.frame import study_uid, uid_for
 from dicom_node.results.source import items_of, local_time
@@ -31,6 +32,7 @@ PRELIMINARY, CORRECTED = "P", "C"  # tables 0085 and 0123
 PERCENT = "%^Percent^UCUM"
 SUMMARY = "121111^Summary^DCM"
 STUDY_INSTANCE_UID = "110180^Study Instance UID^DCM"
+_UID_LENGTH = 64  # PS3.5 section 9.1; a longer one is none
 _TIME = "%Y%m%d%H%M%S%z"
 
 _ISSUERS = {
@@ -65,19 +67,19 @@ def build_message(study: StudyReading, to: Hl7Destination, *, is_told: bool) -> 
     is_normal = study.answer not in (Answer.LIKELY, Answer.UNCERTAIN)
     if is_normal and to.normal_results == "nothing" and not is_told:
         return None
-    header = study.leading_film.header
-    message = Message("ORU_R01", version="2.5.1", validation_level=VALIDATION_LEVEL.STRICT)
-    _describe_message(message.msh, study, to)
-    result = message.add_group("ORU_R01_PATIENT_RESULT")
-    _describe_patient(result, header, to)
-    orders = items_of(header, "RequestAttributesSequence")[:ORDERS_AT_MOST] or [header]
-    for number, order in enumerate(orders, 1):
-        group = result.add_group("ORU_R01_ORDER_OBSERVATION")
+    with quiet():
+        message = Message("ORU_R01", version="2.5.1", validation_level=VALIDATION_LEVEL.STRICT)
+        _describe_message(message.msh, study, to)
+        result = message.add_group("ORU_R01_PATIENT_RESULT")
+        header = study.leading_film.header
+        _describe_patient(result, header, to)
         status = CORRECTED if is_told else PRELIMINARY
-        priority = _priority(study, order, to)
-        _describe_order(group, number, order, study, to, status, priority)
-        _describe_findings(group, study, to, status)
-    message.validate()
+        orders = items_of(header, "RequestAttributesSequence")[:ORDERS_AT_MOST] or [header]
+        for number, order in enumerate(orders, 1):
+            group = result.add_group("ORU_R01_ORDER_OBSERVATION")
+            _describe_order(group, number, order, study, to, status)
+            _describe_findings(group, study, to, status)
+        message.validate()
     return str(message.to_er7()).encode() + b"\r"
 
 
@@ -115,16 +117,11 @@ def _describe_patient(result: Group, header: Dataset, to: Hl7Destination) -> Non
 
 
 def _describe_order(
-    group: Group,
-    number: int,
-    order: Dataset,
-    study: StudyReading,
-    to: Hl7Destination,
-    status: str,
-    priority: str,
+    group: Group, number: int, order: Dataset, study: StudyReading, to: Hl7Destination, status: str
 ) -> None:
     """ORC, OBR, NTE and TQ1 (sections 4.5.1, 7.4.1, 2.15.10 and 4.5.4) of one order."""
     header = study.leading_film.header
+    priority = _priority(study, order, to)
     placer = _order_number(order, header, to.placer_order_number, with_issuer=True)
     filler = _order_number(order, header, to.filler_order_number, with_issuer=True)
     _fill(group.add_segment("ORC"), {1: "RE", 2: placer, 3: filler})
@@ -170,7 +167,7 @@ def _describe_findings(group: Group, study: StudyReading, to: Hl7Destination, st
     if prediction is not None:
         findings.append(("NM", to.score, f"{prediction.score * 100:.1f}", PERCENT))
     findings.append(("TX", SUMMARY, hl7_fields.escaped(summary(study)), ""))
-    findings.append(("ST", STUDY_INSTANCE_UID, str(study_uid(study)), ""))
+    findings.append(("ST", STUDY_INSTANCE_UID, hl7_fields.escaped(study_uid(study)[:_UID_LENGTH]), ""))
     model = f"{hl7_fields.escaped(plain_text(study.card.name))}^^{device_uid(study.card)}^ISO"
     for place, (kind, question, answer, unit) in enumerate(findings, 1):
         obx = group.add_group("ORU_R01_OBSERVATION").add_segment("OBX")
