@@ -62,6 +62,7 @@ class Analyst:
             reported_at=datetime.fromtimestamp(task.reported_at, UTC),
             predecessor=task.predecessor,
             priors=task.priors,
+            has_workitem=task.has_workitem,
         )
         results = build_results(reading, self._settings.results, self._wanted(), radiograph_of)
         return (
@@ -86,7 +87,7 @@ class Analyst:
             kind,
             str(made.SOPClassUID),
             str(made.SOPInstanceUID),
-            str(made.SeriesInstanceUID),
+            str(made.get("SeriesInstanceUID", "")),
             encode(made),
             tuple(to.name for to in self._settings.all_destinations if kind in to.objects),
         )

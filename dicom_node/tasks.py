@@ -21,7 +21,7 @@ class StudyTask:
     """A study to report on. `reported_at` (seconds since 1970) is the time that all its objects carry.
 
     `priors` are the answers to the patient's earlier studies, newest first. `told` are the [[hl7]] destinations that a
-    message of an earlier report went to.
+    message of an earlier report went to. `has_workitem`: an earlier report came with one.
     """
 
     films: tuple[AnalysedFilm, ...]
@@ -30,6 +30,7 @@ class StudyTask:
     predecessor: Predecessor | None
     priors: tuple[PriorAnswer, ...] = ()
     told: frozenset[str] = frozenset()
+    has_workitem: bool = False
 
 
 @dataclass(frozen=True, slots=True)

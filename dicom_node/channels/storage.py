@@ -1,11 +1,15 @@
 """The Storage SCU: results to an archive by C-STORE (PS3.4 annex B), over an association that is kept open.
 
+A workitem goes over it, too, where the archive keeps a worklist (`dicom_node.channels.creation`).
+
 Sending again is always safe: a result is the same bytes under the same UID however often it is sent, and an archive
 that has it already changes nothing. So whatever is not a clear answer is tried again, for days.
 """
 
 from dataclasses import replace
+from io import BytesIO
 
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     Comprehensive3DSRStorage,
@@ -21,8 +25,10 @@ from pynetdicom.association import Association
 from config.settings import Destination, ResultKind
 from dicom_node.associations import open_association
 from dicom_node.channels.channel import Delivered
-from dicom_node.channels.storing import store
+from dicom_node.channels.creation import create
+from dicom_node.channels.storing import refused_class, store
 from dicom_node.errors import TransferFailed
+from dicom_node.results.workitem import UPS_PUSH, retrievable_from
 
 SYNTAXES = [str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)]
 SOP_CLASSES = {
@@ -30,12 +36,13 @@ SOP_CLASSES = {
     ResultKind.HEATMAP: (SecondaryCaptureImageStorage,),
     ResultKind.KEY_OBJECTS: (KeyObjectSelectionDocumentStorage,),
     ResultKind.PRESENTATION_STATE: (GrayscaleSoftcopyPresentationStateStorage,),
+    ResultKind.REVIEW_WORKITEM: (UPS_PUSH,),
 }
 """What is proposed to a destination that gets objects of this kind."""
 
 
 class StorageChannel:
-    """C-STORE to one destination."""
+    """C-STORE and N-CREATE to one destination."""
 
     def __init__(self, ae_title: str, destination: Destination) -> None:
         self._ae_title = ae_title
@@ -43,14 +50,20 @@ class StorageChannel:
         self._association: Association | None = None
 
     def send(self, content: bytes) -> Delivered:
-        """Store one object, a report in the form that the peer takes."""
+        """Store one object, a report in the form that the peer takes; create a workitem."""
+        made: Dataset = dcmread(BytesIO(content))
         association = self._connected()
         accepted = {str(context.abstract_syntax) for context in association.accepted_contexts}
+        if made.SOPClassUID == UPS_PUSH:
+            if made.SOPClassUID not in accepted:
+                raise refused_class(made)
+            retrievable_from(made, self._destination.ae_title)
+            return create(association, made)
 
         def store_object(made: Dataset) -> int | None:
             return _store(association, made) if made.SOPClassUID in accepted else None
 
-        sent = store(content, "C-STORE", store_object)
+        sent = store(made, "C-STORE", store_object)
         return replace(sent, awaits_commitment=self._destination.storage_commitment)
 
     def close(self) -> None:

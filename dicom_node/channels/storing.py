@@ -5,9 +5,7 @@ one table serves both.
 """
 
 from collections.abc import Callable
-from io import BytesIO
 
-from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import Comprehensive3DSRStorage
 
@@ -20,13 +18,13 @@ DUPLICATE_SOP_INSTANCE = 0x0111
 SOP_CLASS_NOT_SUPPORTED = 0x0122
 
 
-def store(content: bytes, service: str, store_object: Callable[[Dataset], int | None]) -> Delivered:
+def store(made: Dataset, service: str, store_object: Callable[[Dataset], int | None]) -> Delivered:
     """Store one object; a report as a Comprehensive SR where the peer refuses Comprehensive 3D SR.
 
     Parameters
     ----------
-    content
-        The object as the bytes of a file.
+    made
+        The object, as it was read from its file.
     service
         Its name for the administrator: ``C-STORE``.
     store_object
@@ -38,7 +36,6 @@ def store(content: bytes, service: str, store_object: Callable[[Dataset], int | 
     ResultRefused, TransferFailed
         By the table of statuses; and whatever `store_object` raises.
     """
-    made: Dataset = dcmread(BytesIO(content))
     sent_uid = None
     status = store_object(made)
     if status in (None, SOP_CLASS_NOT_SUPPORTED) and made.SOPClassUID == Comprehensive3DSRStorage:
@@ -48,10 +45,15 @@ def store(content: bytes, service: str, store_object: Callable[[Dataset], int | 
         if status_of_twin is not None:
             status, sent_uid = status_of_twin, str(twin.SOPInstanceUID)
     if status is None:
-        raise ResultRefused(f"presentation context refused: {made.SOPClassUID.name}")
+        raise refused_class(made)
     if is_stored(status):
         return Delivered(status, sent_uid)
     raise fault_of(service, status)
+
+
+def refused_class(made: Dataset) -> ResultRefused:
+    """The fault of a peer that has said beforehand that it takes no objects of this SOP class."""
+    return ResultRefused(f"presentation context refused: {made.SOPClassUID.name}")
 
 
 def is_stored(status: int) -> bool:

@@ -7,8 +7,10 @@ JSON, which every service can give (PS3.18 section 8.7.3); where one gives XML a
 import hashlib
 import json
 from http import HTTPStatus
+from io import BytesIO
 from typing import Any
 
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from config.settings import WebDestination
@@ -40,7 +42,7 @@ class StowChannel:
 
     def send(self, content: bytes) -> Delivered:
         """Store one object, a report in the form that the service takes."""
-        return store(content, "STOW-RS", self._store_object)
+        return store(dcmread(BytesIO(content)), "STOW-RS", self._store_object)
 
     def close(self) -> None:
         """Nothing is kept open."""

@@ -10,6 +10,7 @@ from dicom_node.results.key_objects import build_key_objects
 from dicom_node.results.presentation_state import build_presentation_state
 from dicom_node.results.structured_report import build_structured_report
 from dicom_node.results.study import Film, StudyReading
+from dicom_node.results.workitem import build_workitem
 from inference.radiograph import Radiograph
 
 
@@ -22,7 +23,8 @@ def build_results(
     """Build what is sent of a study, in the order of sending.
 
     There is a report for every study; where a film is flagged, one heatmap (of the film that speaks for the study),
-    key objects and a presentation state. The settings may want the heatmap of negatives too.
+    key objects and a presentation state; where pneumonia is likely, a workitem. The settings may want the heatmap of
+    negatives too.
 
     Parameters
     ----------
@@ -33,24 +35,35 @@ def build_results(
         Gives a film's pixels as a viewer shows them; called for the film of the heatmap alone.
     """
     asked = frozenset[ResultKind]().union(*wanted)
-    heatmap = None
-    if ResultKind.HEATMAP in asked and _has_heatmap(study, settings):
-        heatmap = build_heatmap(study, radiograph_of(study.leading_film), settings.heatmap_modality)
+    made: dict[ResultKind, Dataset] = {}
 
-    def heatmap_beside(kind: ResultKind) -> Dataset | None:
-        everywhere = all(ResultKind.HEATMAP in kinds for kinds in wanted if kind in kinds)
-        return heatmap if everywhere else None
+    def beside(kind: ResultKind, other: ResultKind) -> Dataset | None:
+        everywhere = all(other in kinds for kinds in wanted if kind in kinds)
+        return made.get(other) if everywhere else None
 
+    # what is pointed to is built before what points to it
     builders: dict[ResultKind, Callable[[], Dataset | None]] = {
-        ResultKind.STRUCTURED_REPORT: lambda: build_structured_report(
-            study, heatmap_beside(ResultKind.STRUCTURED_REPORT)
+        ResultKind.HEATMAP: lambda: (
+            build_heatmap(study, radiograph_of(study.leading_film), settings.heatmap_modality)
+            if _has_heatmap(study, settings)
+            else None
         ),
-        ResultKind.HEATMAP: lambda: heatmap,
-        ResultKind.KEY_OBJECTS: lambda: build_key_objects(study, heatmap_beside(ResultKind.KEY_OBJECTS)),
+        ResultKind.STRUCTURED_REPORT: lambda: build_structured_report(
+            study, beside(ResultKind.STRUCTURED_REPORT, ResultKind.HEATMAP)
+        ),
+        ResultKind.KEY_OBJECTS: lambda: build_key_objects(
+            study, beside(ResultKind.KEY_OBJECTS, ResultKind.HEATMAP)
+        ),
         ResultKind.PRESENTATION_STATE: lambda: build_presentation_state(study),
+        ResultKind.REVIEW_WORKITEM: lambda: build_workitem(
+            study, beside(ResultKind.REVIEW_WORKITEM, ResultKind.STRUCTURED_REPORT)
+        ),
     }
-    made = {kind: build() for kind, build in builders.items() if kind in asked}
-    return {kind: result for kind, result in made.items() if result is not None}
+    for kind, build in builders.items():
+        result = build() if kind in asked else None
+        if result is not None:
+            made[kind] = result
+    return {kind: made[kind] for kind in ResultKind if kind in made}
 
 
 def _has_heatmap(study: StudyReading, settings: ResultsSettings) -> bool:

@@ -57,6 +57,9 @@ VISUAL_EXPLANATION = Code("130401", "DCM", "Visual explanation")
 # CID 7010 Key Object Selection Document Title
 OF_INTEREST = Code("113000", "DCM", "Of Interest")
 
+# CID 9231 General Purpose Workitem Definition
+INTERPRETATION = Code("110005", "DCM", "Interpretation")
+
 # Purposes of reference outside the content tree
 PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
 SOURCE_IMAGE = Code("121322", "DCM", "Source Image for Image Processing Operation")

@@ -8,12 +8,52 @@ from dicom_node.results.frame import study_uid
 from dicom_node.results.source import ImageReference, add_empty, copy_elements, items_of, new_item
 from dicom_node.results.study import StudyReading
 
+_EMPTY_WHERE_UNKNOWN = (
+    "ReferencedStudySequence",
+    "AccessionNumber",
+    "PlacerOrderNumberImagingServiceRequest",
+    "FillerOrderNumberImagingServiceRequest",
+    "RequestedProcedureID",
+    "RequestedProcedureDescription",
+    "RequestedProcedureCodeSequence",
+)
+
 
 def refer_to_orders(document: Dataset, study: StudyReading) -> None:
     """Name the orders that the radiograph was made for, as Referenced Request Sequence (0040,A370) wants them."""
-    requests = list(_requests(study))
+    requests = orders_of(study)
+    for request in requests:
+        copy_elements(study.leading_film.header, request, ["ReferencedStudySequence"])
+        add_empty(request, _EMPTY_WHERE_UNKNOWN)
     if requests:
         document.ReferencedRequestSequence = requests
+
+
+def orders_of(study: StudyReading) -> list[Dataset]:
+    """The orders that the radiograph names, each as far as it is told; none where it names none."""
+    header = study.leading_film.header
+    requests = []
+    for order in items_of(header, "RequestAttributesSequence"):
+        request = new_item(header)
+        copy_elements(header, request, ["AccessionNumber", "IssuerOfAccessionNumberSequence"])
+        copy_elements(
+            order,
+            request,
+            (
+                "AccessionNumber",
+                "IssuerOfAccessionNumberSequence",
+                "PlacerOrderNumberImagingServiceRequest",
+                "FillerOrderNumberImagingServiceRequest",
+                "RequestedProcedureID",
+                "RequestedProcedureDescription",
+                "RequestedProcedureCodeSequence",
+                "ReasonForTheRequestedProcedure",
+                "ReasonForRequestedProcedureCodeSequence",
+            ),
+        )
+        request.StudyInstanceUID = study_uid(study)
+        requests.append(request)
+    return requests
 
 
 def refer_to_evidence(document: Dataset, known: Iterable[ImageReference | None]) -> None:
@@ -49,43 +89,6 @@ def hierarchy(references: Iterable[ImageReference]) -> list[Dataset]:
             study.ReferencedSeriesSequence.append(series[key])
         series[key].ReferencedSOPSequence.append(reference.item())
     return list(studies.values())
-
-
-def _requests(study: StudyReading) -> Iterator[Dataset]:
-    header = study.leading_film.header
-    for order in items_of(header, "RequestAttributesSequence"):
-        request = new_item(header)
-        copy_elements(header, request, ["AccessionNumber", "IssuerOfAccessionNumberSequence"])
-        copy_elements(
-            order,
-            request,
-            (
-                "AccessionNumber",
-                "IssuerOfAccessionNumberSequence",
-                "PlacerOrderNumberImagingServiceRequest",
-                "FillerOrderNumberImagingServiceRequest",
-                "RequestedProcedureID",
-                "RequestedProcedureDescription",
-                "RequestedProcedureCodeSequence",
-                "ReasonForTheRequestedProcedure",
-                "ReasonForRequestedProcedureCodeSequence",
-            ),
-        )
-        request.StudyInstanceUID = study_uid(study)
-        copy_elements(header, request, ["ReferencedStudySequence"])
-        add_empty(
-            request,
-            (
-                "ReferencedStudySequence",
-                "AccessionNumber",
-                "PlacerOrderNumberImagingServiceRequest",
-                "FillerOrderNumberImagingServiceRequest",
-                "RequestedProcedureID",
-                "RequestedProcedureDescription",
-                "RequestedProcedureCodeSequence",
-            ),
-        )
-        yield request
 
 
 def _pointed_at(items: Iterable[Dataset]) -> Iterator[str]:

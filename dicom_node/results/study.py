@@ -72,6 +72,8 @@ class StudyReading:
         them again gives the same bytes.
     priors
         The answers to the patient's earlier studies, newest first.
+    has_workitem
+        An earlier report of the study came with a workitem.
     """
 
     films: tuple[Film, ...]
@@ -81,6 +83,7 @@ class StudyReading:
     reported_at: datetime
     predecessor: Predecessor | None
     priors: tuple[PriorAnswer, ...] = ()
+    has_workitem: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be reported.
