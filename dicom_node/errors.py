@@ -7,6 +7,7 @@ NodeError
 │   ├── PeerUnreachable      retry: nobody answers at the destination's host and port, or it went away
 │   ├── AssociationRefused   retry: the destination answers and refuses; an administrator may mend it
 │   ├── TransferFailed       retry: the outcome is unknown, or the destination cannot take it now
+│   ├── QueryFailed          retry: an archive's answer to C-FIND is a failure, unreadable or without end
 │   └── ResultRefused        reject: the destination refuses this object for good
 ├── ModelRefused             stop: the model in the folder is damaged, or another than at the start; films wait
 ├── AnalysisDied             retry: the analysing process died or was killed at its deadline
@@ -63,6 +64,10 @@ class TransferFailed(DeliveryFault):
     """The object may or may not have arrived, or the peer cannot take it now; sending it again is safe,
     since it is the same object under the same UID.
     """
+
+
+class QueryFailed(DeliveryFault):
+    """What the archive holds is not known: what it answered is not to be used, not even in part."""
 
 
 class ResultRefused(DeliveryFault):
