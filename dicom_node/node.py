@@ -50,7 +50,7 @@ class Node:
         self._worker: Worker | None = None
         self._shadow: Shadow | None = None
         self._senders: list[Sender] = []
-        self._sweeps = Sweeps(settings, self._folder)
+        self._sweeps = Sweeps(settings, self._folder, reconciles=Role.DELIVER in roles)
         self._analysing: Loop | None = None
         self._shadowing: Loop | None = None
         self._delivering: list[Loop] = []

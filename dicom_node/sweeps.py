@@ -8,25 +8,35 @@ from collections.abc import Callable
 
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.cron import CronTrigger
 
 from config.settings import Settings
 from dicom_node.logs import where_raised
-from storage import queue, retention
+from dicom_node.reconciliation import reconcile
+from storage import queue, reconciliation, retention
 from storage.folder import DataFolder
 from storage.schema import deliveries, jobs
 
 LEASES_EVERY_SECONDS = 15
 HOUR_SECONDS = 3600
 DAY_SECONDS = 86400
+NIGHT_HOUR = 3  # archives have least to do
+RECONCILED_SECONDS = 2 * DAY_SECONDS  # a night that was missed costs nothing
 LEFTOVERS_AFTER_SECONDS = HOUR_SECONDS  # no transfer pauses for so long: see network_timeout_seconds
 
 _log = structlog.get_logger()
 
 
 class Sweeps:
-    """The recurring work of one node."""
+    """The recurring work of one node.
 
-    def __init__(self, settings: Settings, folder: DataFolder) -> None:
+    Parameters
+    ----------
+    reconciles
+        Every night the archives are asked whether they have what they were sent: by the node that sends.
+    """
+
+    def __init__(self, settings: Settings, folder: DataFolder, *, reconciles: bool) -> None:
         self._settings = settings
         self._folder = folder
         self._scheduler = BackgroundScheduler(
@@ -39,6 +49,9 @@ class Sweeps:
             (self.remove_orphans, DAY_SECONDS),
         ):
             self._scheduler.add_job(_guarded(sweep), "interval", seconds=seconds)
+        if reconciles:
+            at_night = CronTrigger(hour=NIGHT_HOUR)  # on this machine's clock
+            self._scheduler.add_job(_guarded(self.send_missing_again), at_night)
 
     def start(self) -> None:
         """Begin sweeping in a thread of its own."""
@@ -66,6 +79,15 @@ class Sweeps:
         return retention.remove_orphans(
             self._folder.database, self._folder.objects, now - DAY_SECONDS, received_before
         )
+
+    def send_missing_again(self, now: float) -> int:
+        """Ask every archive for what was made since the night before last; return how many results it gets again."""
+        with self._folder.database.read() as connection:
+            studies = reconciliation.studies_reported(
+                connection, now - RECONCILED_SECONDS, now - HOUR_SECONDS
+            )
+        found = reconcile(self._settings, self._folder, studies, heal=True, clock=lambda: now)
+        return sum(finding.is_sent_again for finding in found)
 
     def remove_leftovers(self, now: float) -> int:
         """Delete what an aborted transfer left in the incoming folder; return how many files."""

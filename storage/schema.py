@@ -5,6 +5,7 @@
                └─ shadow_answers              of a candidate, never reported
     jobs (report, one a study and revision) ── results ── deliveries
     commitment_requests                       what archives were asked to promise
+    fetches                                   whose earlier films are to be got from an archive
     audit                                     append-only, hash-chained
 
 Rows stay when the objects they name are removed by retention: they are the proof of where a radiograph ended.
@@ -168,6 +169,7 @@ results = Table(
     Column("created_at", Float, nullable=False),
     Column("object_removed_at", Float),
     Index(None, "study_instance_uid"),
+    Index(None, "created_at"),
 )
 
 deliveries = Table(
@@ -195,6 +197,24 @@ commitment_requests = Table(
     Column("destination", String(64), nullable=False),
     Column("asked_at", Float, nullable=False),
     Column("answered_at", Float),
+)
+
+fetches = Table(
+    "fetches",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    # the study that is to be compared, and whose it is: corrected, it is another patient's
+    Column("study_instance_uid", UID, nullable=False),
+    Column("patient_id", String(64), nullable=False),
+    Column("issuer_of_patient_id", String(64), nullable=False),
+    Column("patient_birth_date", String(8), nullable=False),
+    Column("study_date", String(8), nullable=False),
+    # SOP Instance UIDs: nothing else is taken, and what of it came
+    Column("asked", JSON, nullable=False),
+    Column("fetched", Integer),
+    *_state_columns(JOB_STATES),
+    UniqueConstraint("study_instance_uid", "patient_id", "issuer_of_patient_id", "patient_birth_date"),
+    Index(None, "state", "not_before"),
 )
 
 audit = Table(

@@ -212,6 +212,15 @@ class Pacs:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.loads(answer.read() or "null")
 
+    def introduce(self, node: "NodeProcess") -> None:
+        """Tell the PACS who and where the node is: before that it answers none of its questions."""
+        self.ask("PUT", "/modalities/node", {"AET": NODE_AE_TITLE, "Host": "127.0.0.1", "Port": node.port})
+
+    def store(self, content: bytes) -> None:
+        """Put an object into the archive, as another system does."""
+        assert self._orthanc is not None
+        urllib.request.urlopen(self._orthanc.url + "/instances", content, timeout=30).close()
+
     def count(self) -> int:
         assert self._orthanc is not None
         return len(self._orthanc.instances())

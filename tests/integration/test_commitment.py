@@ -8,7 +8,7 @@ import pytest
 
 from dicom_node.demo.archive import AE_TITLE as PACS_AE_TITLE
 from tests.builders import chest_film, write
-from tests.integration.conftest import NODE_AE_TITLE, NodeProcess, Pacs, wait_for
+from tests.integration.conftest import NodeProcess, Pacs, wait_for
 
 SETTINGS = f"""
 [[sources]]
@@ -35,11 +35,6 @@ def asking(tmp_path: Path, pacs: Pacs) -> Iterator[NodeProcess]:
         node.stop()
 
 
-def introduce(pacs: Pacs, node: NodeProcess) -> None:
-    """Tell the PACS where the node is: before that it answers none of its requests."""
-    pacs.ask("PUT", "/modalities/node", {"AET": NODE_AE_TITLE, "Host": "127.0.0.1", "Port": node.port})
-
-
 def states(node: NodeProcess, study: str) -> list[str]:
     return [each["state"] for each in deliveries(node, study)]
 
@@ -50,7 +45,7 @@ def deliveries(node: NodeProcess, study: str) -> list[dict[str, Any]]:
 
 
 def test_what_a_real_archive_keeps_becomes_committed(asking: NodeProcess, pacs: Pacs, tmp_path: Path) -> None:
-    introduce(pacs, asking)
+    pacs.introduce(asking)
     film = chest_film(study="kept by the archive")
     assert asking.send(write(film, tmp_path / "film.dcm")) == 0
     study = str(film.StudyInstanceUID)
@@ -73,7 +68,7 @@ def test_what_a_real_archive_answered_with_success_and_lost_is_sent_again(
         "POST", "/tools/find", {"Level": "Instance", "Query": {"SOPInstanceUID": heatmap.SOPInstanceUID}}
     )
     pacs.ask("DELETE", f"/instances/{lost}")
-    introduce(pacs, asking)
+    pacs.introduce(asking)
     wait_for(lambda: states(asking, study) == ["committed"] * 2, why="the lost object did not come back")
     assert [each["attempts"] for each in deliveries(asking, study)] == [1, 2]
     assert pacs.results(study)[1] == [heatmap]

@@ -56,7 +56,7 @@ def test_the_sweep_frees_what_dead_workers_and_senders_held(folder: DataFolder) 
     outbox(folder)
     receive(folder, instance(2, study="1.2.4"), quiet=0.0)
     claimed(folder, JobKind.ANALYSE)
-    sweeps = Sweeps(Settings(), folder)
+    sweeps = Sweeps(Settings(), folder, reconciles=True)
     assert sweeps.expire_leases(NOW + 59) == 0
     assert sweeps.expire_leases(NOW + 61) == 2
     assert states(folder) == [State.QUEUED]
@@ -67,7 +67,7 @@ def test_the_sweep_frees_what_dead_workers_and_senders_held(folder: DataFolder) 
 def test_the_sweep_removes_what_an_aborted_transfer_left(folder: DataFolder) -> None:
     left = Path(folder.objects.incoming / "half")
     left.write_bytes(b"half")
-    sweeps = Sweeps(Settings(), folder)
+    sweeps = Sweeps(Settings(), folder, reconciles=True)
     written = left.stat().st_mtime
     assert sweeps.remove_leftovers(written + LEFTOVERS_AFTER_SECONDS) == 0
     assert sweeps.remove_leftovers(written + LEFTOVERS_AFTER_SECONDS + 1) == 1

@@ -1,5 +1,6 @@
 """STOW-RS to Orthanc's DICOMweb server: the other way into an archive, with the same promises."""
 
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,3 +91,21 @@ def test_an_echo_of_a_wrong_url_says_that_there_is_no_such_service(
     node.config.write_text(right)
     assert ran.returncode == 1
     assert "there is no DICOMweb service at this URL" in ran.stderr
+
+
+def test_an_archive_on_the_web_proves_what_it_holds_and_gets_again_what_it_lost(
+    node: NodeProcess, archive: OrthancArchive, tmp_path: Path
+) -> None:
+    sent = chest_film(study="proof by the web")
+    study = str(sent.StudyInstanceUID)
+    assert node.send(write(sent, tmp_path / "film.dcm")) == 0
+    wait_for(lambda: [each["state"] for each in node.json("show", study)["deliveries"]] == ["done", "done"])
+    assert {finding["verdict"] for finding in node.json("reconcile", study)} == {"held"}
+    held = archive.objects_of(study)
+    for number in archive.instances():
+        urllib.request.urlopen(
+            urllib.request.Request(f"{archive.url}/instances/{number}", method="DELETE")
+        ).close()
+    assert node.command("reconcile", study, "--heal").returncode == 1
+    wait_for(lambda: len(archive.objects_of(study)) == 2, why="the lost results did not come back")
+    assert {encode(each) for each in archive.objects_of(study)} == set(map(encode, held))

@@ -34,6 +34,7 @@ def upgrade() -> None:
         "instances",
         ["patient_id", "issuer_of_patient_id"],
     )
+    op.create_index(op.f("ix_results_created_at"), "results", ["created_at"])
     op.add_column("conflicting_objects", sa.Column("corrected_at", sa.Float(), nullable=True))
     states = "state IN ('queued', 'running', 'delivered', 'committed', 'done', 'rejected', 'failed')"
     with op.batch_alter_table("deliveries", recreate="always") as deliveries:

@@ -1,0 +1,205 @@
+"""Proof of delivery: what archives hold beside what they were sent, and what is sent again."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import Comprehensive3DSRStorage
+from pynetdicom import AE, evt
+from sqlalchemy import select, update
+
+from config.settings import Destination, Settings
+from dicom_node.demo.archive import free_port
+from dicom_node.find import STUDY_ROOT_FIND
+from dicom_node.reconciliation import Finding, Verdict, reconcile
+from storage import queue, reconciliation
+from storage.folder import DataFolder
+from storage.records import Result
+from storage.schema import deliveries, results
+from storage.states import State
+from tests.instances import NOW, OWNER, analyse, claim_delivery, instance, receive, report, result
+
+STUDY = "1.2.3"
+
+
+@dataclass
+class Archive:
+    """A C-FIND SCP that holds some objects, each of a series, and is asked at instance level."""
+
+    holds: set[tuple[str, str]] = field(default_factory=set)
+    port: int = field(default_factory=free_port)
+    asked: list[Dataset] = field(default_factory=list)
+
+    @contextmanager
+    def listening(
+        self,
+        status: int = 0x0000,
+        finds: Callable[[Dataset], Iterator[Dataset]] | None = None,
+        sop_class: str = STUDY_ROOT_FIND,
+    ) -> Iterator[None]:
+        def found(event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
+            self.asked.append(event.identifier)
+            for answer in (finds or self._finds)(event.identifier):
+                yield 0xFF00, answer
+            yield status, None
+
+        entity = AE("PEER")
+        entity.add_supported_context(sop_class)
+        server = entity.start_server(
+            ("127.0.0.1", self.port), block=False, evt_handlers=[(evt.EVT_C_FIND, found)]
+        )
+        try:
+            yield
+        finally:
+            server.shutdown()
+
+    def _finds(self, wanted: Dataset) -> Iterator[Dataset]:
+        assert (wanted.QueryRetrieveLevel, wanted.StudyInstanceUID) == ("IMAGE", STUDY)
+        for series, uid in sorted(self.holds):
+            if series == wanted.SeriesInstanceUID:
+                yield answer(series, uid)
+
+
+def answer(series: str, uid: str) -> Dataset:
+    made = Dataset()
+    made.QueryRetrieveLevel = "IMAGE"
+    made.StudyInstanceUID = STUDY
+    made.SeriesInstanceUID = series
+    made.SOPInstanceUID = uid
+    return made
+
+
+REPORT, HEATMAP = result(1), Result("heatmap", "1.2.840.10008.5.1.4.1.1.7", "2.25.2", "2.25.8", "b" * 64)
+
+
+@pytest.fixture
+def sent(folder: DataFolder) -> DataFolder:
+    """A study whose report and heatmap the archive has answered with Success."""
+    receive(folder, instance(), quiet=0.0)
+    analyse(folder)
+    report(folder, [REPORT, HEATMAP], ("peer",), NOW)
+    for _ in range(2):
+        delivery = claim_delivery(folder, "peer")
+        assert delivery is not None
+        with folder.database.write() as connection:
+            queue.succeed(connection, deliveries, delivery.id, OWNER, NOW)
+    return folder
+
+
+def asked(folder: DataFolder, archive: Archive, *, heal: bool = False) -> list[Finding]:
+    to = Destination(name="peer", ae_title="PEER", host="127.0.0.1", port=archive.port)
+    return list(reconcile(Settings(destinations=(to,)), folder, [STUDY], heal=heal, clock=lambda: NOW + 100))
+
+
+def states(folder: DataFolder) -> list[str]:
+    with folder.database.read() as connection:
+        return list(connection.execute(select(deliveries.c.state).order_by(deliveries.c.id)).scalars())
+
+
+BOTH = {(each.series_instance_uid, each.sop_instance_uid) for each in (REPORT, HEATMAP)}
+
+
+def test_what_the_archive_holds_is_proven(sent: DataFolder) -> None:
+    archive = Archive(BOTH)
+    with archive.listening():
+        found = asked(sent, archive)
+    assert [finding.verdict for finding in found] == [Verdict.HELD, Verdict.HELD]
+    assert {wanted.QueryRetrieveLevel for wanted in archive.asked} == {"IMAGE"}
+
+
+def test_what_the_archive_lost_is_missing_and_sent_again_when_that_is_wanted(sent: DataFolder) -> None:
+    archive = Archive(BOTH - {("2.25.8", "2.25.2")})
+    with archive.listening():
+        looked = asked(sent, archive)
+        assert states(sent) == [State.DONE, State.DONE]
+        healed = asked(sent, archive, heal=True)
+    assert [finding.verdict for finding in looked] == [Verdict.HELD, Verdict.MISSING]
+    assert [finding.is_sent_again for finding in (*looked, *healed)] == [False, False, False, True]
+    assert states(sent) == [State.DONE, State.QUEUED]
+    again = claim_delivery(sent, "peer", NOW + 100)
+    assert again is not None and again.result == HEATMAP
+
+
+def test_what_this_node_has_removed_cannot_be_sent_again_and_is_named(sent: DataFolder) -> None:
+    with sent.database.write() as connection:
+        connection.execute(update(results).values(object_removed_at=NOW))
+    archive = Archive()
+    with archive.listening():
+        found = asked(sent, archive, heal=True)
+    assert {(finding.verdict, finding.is_sent_again) for finding in found} == {(Verdict.MISSING, False)}
+    assert "[retention] days" in str(found[0].reason)
+
+
+def test_what_nobody_sent_is_extra(sent: DataFolder) -> None:
+    archive = Archive(BOTH | {("2.25.8", "2.25.77")})
+    with archive.listening():
+        found = asked(sent, archive)
+    assert [finding.verdict for finding in found] == [Verdict.HELD, Verdict.HELD, Verdict.EXTRA]
+    assert (found[2].sop_instance_uid, found[2].kind) == ("2.25.77", None)
+
+
+def test_what_has_not_arrived_yet_is_in_doubt_with_its_reason(folder: DataFolder) -> None:
+    receive(folder, instance(), quiet=0.0)
+    analyse(folder)
+    report(folder, [REPORT], ("peer",), NOW)
+    delivery = claim_delivery(folder, "peer")
+    assert delivery is not None
+    with folder.database.write() as connection:
+        queue.reject(connection, deliveries, delivery.id, OWNER, NOW, "C-STORE answered 0xC000")
+    archive = Archive()
+    with archive.listening():
+        [found] = asked(folder, archive, heal=True)
+    assert (found.verdict, found.reason) == (Verdict.IN_DOUBT, "rejected: C-STORE answered 0xC000")
+    assert states(folder) == [State.REJECTED]
+
+
+def test_a_report_that_went_in_another_form_is_looked_for_in_that_form(sent: DataFolder) -> None:
+    with sent.database.write() as connection:
+        connection.execute(
+            update(deliveries).where(deliveries.c.id == 1).values(sent_sop_instance_uid="2.25.78")
+        )
+    archive = Archive({("2.25.9", "2.25.78"), ("2.25.8", "2.25.2")})
+    with archive.listening():
+        assert {finding.verdict for finding in asked(sent, archive)} == {Verdict.HELD}
+
+
+def endless(_wanted: Dataset) -> Iterator[Dataset]:
+    number = 0
+    while True:
+        number += 1
+        yield answer("2.25.9", f"1.{number}")
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ({"status": 0xA700}, "0xA700"),
+        ({"status": 0xC001}, "0xC001"),
+        ({"sop_class": Comprehensive3DSRStorage}, "none of its presentation contexts"),
+        ({"finds": endless}, "more than"),
+        (None, "no DICOM answer"),
+    ],
+    ids=str,
+)
+def test_an_archive_that_cannot_be_asked_leaves_all_in_doubt_and_nothing_is_sent_again(
+    sent: DataFolder, script: dict[str, object] | None, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dicom_node.holdings.MOST", 10)
+    archive = Archive()
+    if script is None:
+        found = asked(sent, archive, heal=True)
+    else:
+        with archive.listening(**script):  # type: ignore[arg-type]
+            found = asked(sent, archive, heal=True)
+    assert {finding.verdict for finding in found} == {Verdict.IN_DOUBT}
+    assert all(reason in str(finding.reason) for finding in found)
+    assert states(sent) == [State.DONE, State.DONE]
+
+
+def test_a_day_has_the_studies_that_were_reported_on_it(sent: DataFolder) -> None:
+    with sent.database.read() as connection:
+        assert reconciliation.studies_reported(connection, NOW, NOW + 1) == [STUDY]
+        assert reconciliation.studies_reported(connection, NOW + 1, NOW + 2) == []
+        assert reconciliation.studies_reported(connection, NOW - 1, NOW) == []
