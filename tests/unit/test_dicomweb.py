@@ -149,7 +149,7 @@ def drip(connection: socket.socket) -> None:
     pause = threading.Event()
     connection.recv(100_000)
     try:
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
         while not pause.wait(0.02):
             connection.sendall(b"x")
     except OSError:
