@@ -296,6 +296,64 @@ def test_a_source_may_have_a_quiet_time_of_its_own(load: Any) -> None:
     assert [settings.quiet_seconds(each) for each in settings.sources] == [7, 0]
 
 
+# Who is told by HL7
+
+
+def ris(*lines: str, name: str = "ris") -> str:
+    return "\n".join((f'[[hl7]]\nname = "{name}"\nhost = "10.1.2.9"\nport = 2575', *lines, ""))
+
+
+def test_a_ris_needs_a_name_and_an_address_and_nothing_else(load: Any) -> None:
+    [to] = load(ris()).hl7
+    assert (to.normal_results, to.raised_priority) == ("nothing", "S^STAT^HL70485")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('likely = ""', 'must be a code as HL7 writes it, such as "52101004^Present^SCT"'),
+        ('likely = "^Present"', "identifier, text, coding system"),
+        ('likely = "a^b^c^d"', 'found "a^b^c^d"'),
+        ('likely = "a|b"', 'found "a|b"'),
+        ('likely = "a\\nb"', "must be a code as HL7 writes it"),
+        ("likely = 1", 'must be a code such as "52101004^Present^SCT"; found 1'),
+        ('raised_priority = "R^Routine^HL70485"', "must raise a priority"),
+        ('raised_priority = "PRN^^HL70485"', "must raise a priority"),
+        ('sending_application = "a name of more than 20 characters"', "at most 20 characters"),
+        ('receiving_facility = "RIS^1.2.3"', 'such as "RIS^1.2.3.4^ISO"'),
+        ('assigning_authority = "A&B"', 'found "A&B"'),
+        ('normal_results = "all"', 'must be "nothing" or "routine"; found "all"'),
+        ('filler_order_number = "AccessionNumber"', 'must be a list of "AccessionNumber", '),
+    ],
+)
+def test_what_hl7_cannot_carry_is_a_fault(faults: Any, line: str, said: str) -> None:
+    found = faults(ris(line))
+    assert list(found) == [f"hl7[0].{line.partition(' ')[0]}"]
+    assert said in next(iter(found.values()))
+
+
+def test_only_attributes_of_the_order_fill_its_fields(faults: Any) -> None:
+    found = faults(ris('placer_field_1 = ["AccessionNumber", "PatientName"]'))
+    assert list(found) == ["hl7[0].placer_field_1[1]"]
+    assert 'found "PatientName"' in found["hl7[0].placer_field_1[1]"]
+
+
+def test_a_priority_of_the_hospitals_own_is_taken(load: Any) -> None:
+    for written in ("S^STAT^HL70485", "A^ASAP^HL70485", "1^Emergency^99RIS", "R^Red^99RIS", "STAT"):
+        assert load(ris(f'raised_priority = "{written}"')).hl7[0].raised_priority == written
+
+
+def test_a_ris_has_a_name_that_no_archive_has(faults: Any) -> None:
+    found = faults(destination("ris") + ris() + ris(name="other"))
+    assert found == {"hl7[0].name": 'must be a name of its own; found "ris", which destinations[0] has'}
+
+
+@pytest.mark.parametrize("section", ["destinations", "web_destinations"])
+def test_a_message_is_no_object_of_an_archive(faults: Any, section: str) -> None:
+    found = faults(f'[[{section}]]\nobjects = ["heatmap", "hl7_message"]\n')
+    assert "must be" in found[f"{section}[0].objects[1]"]
+
+
 # What does not fit together
 
 
