@@ -41,14 +41,14 @@ format: $(TEST_STAMP) ## put the code into the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-pictures: $(TEST_STAMP) ## draw the documentation's pictures again
-	MAKE_PICTURES=1 $(BIN)/python -m pytest tests/integration/test_pictures.py
+pictures: $(TEST_STAMP) peers ## draw the documentation's pictures again
+	MAKE_PICTURES=1 $(BIN)/python -m pytest tests/integration/test_pictures.py tests/viewer
 
 docs: $(NODE_STAMP) ## write the shipped model's figures into README and docs/ again
 	$(BIN)/python -m inference.evaluation.document inference/models/pneumonia README.md docs/*.md
 
 clean: ## remove what these commands made; never data
-	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .peers build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(NODE_STAMP): .venv/created pyproject.toml install.py

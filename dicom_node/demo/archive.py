@@ -114,6 +114,10 @@ class OrthancArchive:
         found = self._ask("/tools/find", json.dumps(query).encode())
         return [dcmread(BytesIO(self._get(f"/instances/{each}/file"))) for each in found]
 
+    def add(self, file: bytes) -> None:
+        """Take a DICOM file in. Raises urllib.error.HTTPError."""
+        self._ask("/instances", file)
+
     def stop(self) -> None:
         """End Orthanc."""
         self._process.terminate()

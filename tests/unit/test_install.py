@@ -15,6 +15,7 @@ import pytest
 REPOSITORY = Path(__file__).parents[2]
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 MAKE = shutil.which("make")
+DEBIAN_PEERS = "dcmtk orthanc orthanc-dicomweb chromium"
 
 # Stands where pip would: writes down how it was called, and fails for the indexes that it is told to fail for.
 FAKE_PIP = """
@@ -253,7 +254,7 @@ def bin_folder(tmp_path: Path) -> Path:
     """A PATH with little more than a shell, and an apt-get that writes down what it is asked for."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    for tool in ("sh", "env", "cat"):
+    for tool in ("sh", "env", "cat", "rm", "mkdir", "sha256sum"):
         found = shutil.which(tool)
         assert found
         (folder / tool).symlink_to(found)
@@ -268,10 +269,11 @@ def program(folder: Path, name: str, script: str = "") -> None:
 
 
 def peers(bin_folder: Path) -> tuple[str, list[str]]:
-    """What the script says, and what apt-get was asked for."""
+    """What the script says on a machine with nothing but these programs, and what apt-get was asked for."""
     script = (REPOSITORY / ".ci" / "peers").read_text().replace("$PATH:/usr/sbin", "$PATH")
     result = subprocess.run(
-        [bin_folder / "sh", "-c", script],
+        [bin_folder / "sh", "-c", script.replace("/usr/share", str(bin_folder.parent))],
+        cwd=bin_folder.parent,
         env={"PATH": str(bin_folder)},
         capture_output=True,
         text=True,
@@ -284,24 +286,28 @@ def peers(bin_folder: Path) -> tuple[str, list[str]]:
 def test_missing_peers_are_installed_where_root_can(bin_folder: Path) -> None:
     _, asked = peers(bin_folder)
     assert asked[0].endswith("update")
-    assert asked[1] == "noninteractive apt-get -qq install -y --no-install-recommends dcmtk orthanc"
+    assert asked[1] == "noninteractive apt-get -qq install -y --no-install-recommends " + DEBIAN_PEERS
 
 
 def test_peers_that_are_there_are_left_alone(bin_folder: Path) -> None:
-    for name in ("storescu", "storescp", "dcmdump", "dsrdump", "Orthanc"):
+    for name in ("storescu", "storescp", "dcmdump", "dsrdump", "Orthanc", "chromium"):
         program(bin_folder, name)
+    plugin = bin_folder.parent / "orthanc" / "plugins" / "libOrthancDicomWeb.so"
+    plugin.parent.mkdir(parents=True)
+    plugin.touch()
+    (bin_folder.parent / ".peers" / "ohif-3.13.2").mkdir(parents=True)
     assert peers(bin_folder) == ("", [])
 
 
 def test_only_the_missing_peer_is_installed(bin_folder: Path) -> None:
     program(bin_folder, "Orthanc")
-    assert peers(bin_folder)[1][1].endswith("--no-install-recommends dcmtk")
+    assert peers(bin_folder)[1][1].endswith("--no-install-recommends dcmtk orthanc-dicomweb chromium")
 
 
 def test_where_root_cannot_the_command_is_said(bin_folder: Path) -> None:
     program(bin_folder, "id", "echo 1000")
     said, asked = peers(bin_folder)
-    assert "sudo apt-get install dcmtk orthanc" in said
+    assert f"sudo apt-get install {DEBIAN_PEERS}" in said
     assert asked == []
 
 
@@ -313,7 +319,17 @@ def test_root_by_sudo_without_a_password_is_enough(bin_folder: Path) -> None:
 
 def test_a_failed_installation_of_peers_is_said_and_is_no_end(bin_folder: Path) -> None:
     program(bin_folder, "apt-get", "exit 100")
-    assert "could not install dcmtk orthanc" in peers(bin_folder)[0]
+    assert f"could not install {DEBIAN_PEERS}" in peers(bin_folder)[0]
+
+
+def test_a_viewer_that_is_not_the_tested_one_is_not_installed(bin_folder: Path) -> None:
+    program(bin_folder, "npm", "echo another > .peers/new/ohif-app-3.13.2.tgz")
+    assert "npm could not bring OHIF 3.13.2 as it was tested" in peers(bin_folder)[0]
+    assert list((bin_folder.parent / ".peers").iterdir()) == []
+
+
+def test_without_npm_the_missing_viewer_is_said(bin_folder: Path) -> None:
+    assert "Not installed: OHIF (no npm here)" in peers(bin_folder)[0]
 
 
 # Skipped tests

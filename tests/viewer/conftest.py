@@ -1,0 +1,93 @@
+"""The real viewer: OHIF in Chromium, with Orthanc and its DICOMweb server behind it, and a node beside it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from pydicom import dcmwrite
+from pydicom.dataset import Dataset
+from pydicom.uid import SecondaryCaptureImageStorage
+
+from dicom_node.demo.archive import OrthancArchive
+from dicom_node.demo.films import demo_films
+from tests.integration.conftest import NodeProcess, tool, wait_for
+from tests.viewer.chromium import Chromium
+from tests.viewer.ohif import HEIGHT, WIDTH, Ohif
+from tests.viewer.web_server import OhifServer
+
+DICOMWEB_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+OHIF_FILES = Path(__file__).parents[2] / ".peers" / "ohif-3.13.2" / "dist"
+# the demonstration's name of each film, and how many results its study gets
+FILMS = {"made: likely": 2, "made: normal": 1, "made: lateral": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A film with its results, as the archive holds them."""
+
+    film: Dataset
+    report: Dataset
+    heatmap: Dataset | None
+
+    @property
+    def uid(self) -> str:
+        return str(self.film.StudyInstanceUID)
+
+    @property
+    def series(self) -> int:
+        return 2 if self.heatmap is None else 3
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrthancArchive]:
+    if not DICOMWEB_PLUGIN.exists():
+        pytest.skip("peer missing: Orthanc's DICOMweb plugin is not installed")
+    folder = tmp_path_factory.mktemp("archive")
+    made = OrthancArchive(Path(tool("Orthanc")), folder, plugins=[DICOMWEB_PLUGIN])
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="session")
+def studies(archive: OrthancArchive, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Study]:
+    """Films that the archive got and routed to the node, and what the node sent back."""
+    folder = tmp_path_factory.mktemp("films")
+    films = {each.name: each.dataset for each in demo_films(None) if each.name in FILMS}
+    node = NodeProcess(tmp_path_factory.mktemp("node"), archive.port)
+    node.start()
+    try:
+        for number, film in enumerate(films.values()):
+            film.PatientID = f"DEMO-{number}"  # else the viewer lists each with the others
+            del film.PixelSpacing  # RG1 has one of 0, with which OHIF draws the film itself black
+            dcmwrite(path := folder / f"{number}.dcm", film, enforce_file_format=True)
+            node.send(path)
+            archive.add(path.read_bytes())
+        for name, film in films.items():
+            wait_for(
+                lambda film=film, name=name: (
+                    len(archive.objects_of(film.StudyInstanceUID)) == FILMS[name] + 1
+                ),
+                why=f"{name}: no results",
+            )
+    finally:
+        node.stop()
+    return {name: _study(film, archive.objects_of(film.StudyInstanceUID)) for name, film in films.items()}
+
+
+def _study(film: Dataset, objects: list[Dataset]) -> Study:
+    [report] = [each for each in objects if each.Modality == "SR"]
+    heatmaps = [each for each in objects if each.SOPClassUID == SecondaryCaptureImageStorage]
+    return Study(film, report, heatmaps[0] if heatmaps else None)
+
+
+@pytest.fixture(scope="session")
+def ohif(archive: OrthancArchive, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ohif]:
+    chromium = tool("chromium")
+    if not OHIF_FILES.exists():
+        pytest.skip("peer missing: OHIF's files are not in .peers (`make peers` brings them where npm is)")
+    server = OhifServer(OHIF_FILES, archive.url)
+    browser = Chromium(chromium, tmp_path_factory.mktemp("chromium"), WIDTH, HEIGHT)
+    yield Ohif(browser, server.url)
+    browser.close()
+    server.stop()
