@@ -46,6 +46,7 @@ pictures: $(TEST_STAMP) peers ## draw the documentation's pictures again
 
 docs: $(NODE_STAMP) ## write the shipped model's figures into README and docs/ again
 	$(BIN)/python -m inference.evaluation.document inference/models/pneumonia README.md docs/*.md
+	$(BIN)/dicom-node conformance --config config/node.toml > docs/conformance.md
 
 clean: ## remove what these commands made; never data
 	rm -rf .venv .peers build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

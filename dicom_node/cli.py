@@ -27,6 +27,7 @@ COMMANDS = {
     "show": ("dicom_node.commands.show", "everything that happened to one study"),
     "worklist": ("dicom_node.commands.worklist", "the studies in the order in which to read them"),
     "reconcile": ("dicom_node.commands.reconcile", "ask every archive whether it has what it was sent"),
+    "conformance": ("dicom_node.commands.conformance", "write the DICOM conformance statement of this node"),
     "shadow": ("dicom_node.commands.shadow", "how a candidate compares with the model in service"),
     "retry": ("dicom_node.commands.retry", "queue failed or rejected jobs and deliveries again"),
     "process": ("dicom_node.commands.process", "analyse files without network or database"),

@@ -16,6 +16,7 @@ from dicom_node.dicomweb import DICOM_JSON, ask
 from dicom_node.errors import TransferFailed
 from dicom_node.find import STUDY_ROOT_FIND, find
 
+QUERY_SYNTAXES = [str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)]
 MOST = 10_000
 """Instances of one series; a result's series has one, a patient's CT that was filed there by mistake a thousand."""
 
@@ -73,9 +74,8 @@ class _DicomHoldings:
 
     def _connected(self) -> Association:
         if self._association is None or not self._association.is_established:
-            syntaxes = [str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)]
             self._association = open_association(
-                self._ae_title, self._destination, {STUDY_ROOT_FIND: syntaxes}
+                self._ae_title, self._destination, {STUDY_ROOT_FIND: QUERY_SYNTAXES}
             )
         return self._association
 

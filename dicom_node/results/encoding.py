@@ -15,6 +15,11 @@ IMPLEMENTATION_CLASS_UID = derived_uid("implementation", "dicom-node")
 _SHORT_STRING = 16
 
 
+def implementation_version_name() -> str:
+    """What files call the program that wrote them (PS3.7 D.3.3.2.3)."""
+    return f"DCMNODE {package_version()}"[:_SHORT_STRING].strip()
+
+
 def encode(result: Dataset) -> bytes:
     """Encode in Explicit VR Little Endian, which every archive accepts."""
     file = Dataset(result)
@@ -23,7 +28,7 @@ def encode(result: Dataset) -> bytes:
     file.file_meta = FileMetaDataset()
     file.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     file.file_meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
-    file.file_meta.ImplementationVersionName = f"DCMNODE {package_version()}"[:_SHORT_STRING].strip()
+    file.file_meta.ImplementationVersionName = implementation_version_name()
     content = BytesIO()
     with quiet():
         dcmwrite(content, file, enforce_file_format=True)

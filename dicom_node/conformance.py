@@ -1,0 +1,244 @@
+"""The DICOM conformance statement (PS3.2) of a node as it is set: written from what it negotiates, not beside it.
+
+The tables are made of the same values that the receiver opens its port with and that associations are requested with;
+the prose between them says what the code promises.
+"""
+
+import textwrap
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from pydicom.uid import UID, ImplicitVRLittleEndian
+
+from config.settings import Destination, ResultKind, Settings
+from dicom_node.associations import ANSWER_SECONDS, CONNECT_SECONDS, IDLE_SECONDS, LEAST_PDU, VERIFICATION
+from dicom_node.channels.storage import proposed
+from dicom_node.commitment import ASK_AGAIN_SECONDS, STORAGE_COMMITMENT, TRANSFER_SYNTAXES
+from dicom_node.find import STUDY_ROOT_FIND
+from dicom_node.holdings import QUERY_SYNTAXES
+from dicom_node.receiver import MAXIMUM_PDU_SIZE, REQUEST_SECONDS, accepted_contexts
+from dicom_node.results.encoding import IMPLEMENTATION_CLASS_UID, implementation_version_name
+from dicom_node.transport import LONGEST_PDU
+from dicom_node.version import package_version
+
+COLUMNS = 118
+"""Of the Markdown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A presentation context that the node proposes, and what for."""
+
+    purpose: str
+    sop_class: str
+    transfer_syntaxes: tuple[str, ...]
+    role: str = "SCU"
+
+
+def proposals(destination: Destination) -> list[Proposal]:
+    """Return every presentation context that is proposed to a destination, by what it is asked for."""
+    found = [Proposal("`dicom-node echo`", VERIFICATION, (str(ImplicitVRLittleEndian),))]
+    found += [
+        Proposal("results", sop_class, tuple(syntaxes))
+        for sop_class, syntaxes in proposed(destination).items()
+    ]
+    if destination.storage_commitment:
+        found.append(Proposal("storage commitment", STORAGE_COMMITMENT, tuple(TRANSFER_SYNTAXES)))
+    found.append(Proposal("proof of delivery", STUDY_ROOT_FIND, tuple(QUERY_SYNTAXES)))
+    return found
+
+
+def statement(settings: Settings) -> str:
+    """Write the statement of a node with these settings, as Markdown."""
+    parts = [*_overview(settings), *_receiving(settings), *_sending(settings), *_objects(settings)]
+    return "\n\n".join(map(_wrapped, parts)) + "\n"
+
+
+def _overview(settings: Settings) -> Iterator[str]:
+    yield "# DICOM conformance statement"
+    yield (
+        f"Of DICOM node {package_version()}, by PS3.2, written by `dicom-node conformance` from its settings. "
+        "It takes radiographs as a Storage SCP, and sends what a neural network found in them back into the same "
+        "study. It assists, it does not diagnose."
+    )
+    yield _table(
+        ("network service", "as user (SCU)", "as provider (SCP)"),
+        [
+            ("Verification", "yes (`dicom-node echo`)", "yes"),
+            ("Storage", "yes", "yes"),
+            (
+                "Storage Commitment Push",
+                _yes(any(each.storage_commitment for each in settings.destinations)),
+                "no",
+            ),
+            ("Query/Retrieve, Study Root FIND", _yes(bool(settings.destinations)), "no"),
+            (
+                "Unified Procedure Step Push",
+                _yes(any(ResultKind.REVIEW_WORKITEM in each.objects for each in settings.destinations)),
+                "no",
+            ),
+            ("STOW-RS and QIDO-RS (DICOMweb)", _yes(bool(settings.web_destinations)), "no"),
+        ],
+    )
+    yield "## Implementation"
+    yield _table(
+        ("", ""),
+        [
+            ("Application Entity title", f"`{settings.node.ae_title}`, for everything that it does"),
+            ("Implementation Class UID of its files", f"`{IMPLEMENTATION_CLASS_UID}`"),
+            ("Implementation Version Name of its files", f"`{implementation_version_name()}`"),
+            ("Association negotiation", "pynetdicom, with its own Implementation Class UID"),
+        ],
+    )
+
+
+def _receiving(settings: Settings) -> Iterator[str]:
+    receiver = settings.receiver
+    yield "## Associations that it accepts"
+    who = (
+        "from the AE titles and addresses of `[[sources]]` alone; others are rejected as *calling AE title not "
+        "recognized* (permanent)"
+        if receiver.require_known_source
+        else "from everybody (`[receiver] require_known_source = false`)"
+    )
+    yield (
+        f"On port {receiver.port} of {receiver.host}, called `{settings.node.ae_title}`, {who}. "
+        "Another called AE title is rejected as *called AE title not recognized*. At most "
+        f"{receiver.maximum_associations} at a time; one more is rejected as *local limit exceeded* (transient)."
+    )
+    yield _table(
+        ("", ""),
+        [
+            ("Maximum PDU length", f"{MAXIMUM_PDU_SIZE} bytes; a peer's PDU may have {LONGEST_PDU}"),
+            ("Asynchronous operations", "not supported"),
+            ("Association request awaited", f"{min(REQUEST_SECONDS, receiver.network_timeout_seconds):g} s"),
+            ("Silence ends an association after", f"{receiver.network_timeout_seconds:g} s"),
+        ],
+    )
+    yield "### Presentation contexts accepted"
+    yield (
+        "Of the transfer syntaxes that are proposed together, the first in the proposal that is listed here is "
+        "accepted. Storage is at level 2 (full): every attribute of a data set is kept, in the bytes that arrived."
+    )
+    by_syntaxes: dict[tuple[tuple[str, ...], str], list[str]] = {}
+    for context in accepted_contexts():
+        by_syntaxes.setdefault((context.transfer_syntaxes, context.role), []).append(context.sop_class)
+    for number, ((syntaxes, role), sop_classes) in enumerate(by_syntaxes.items(), start=1):
+        yield f"**Group {number}**, role {role}, in any of these transfer syntaxes:"
+        yield _table(("transfer syntax", "UID"), [(UID(each).name, f"`{each}`") for each in syntaxes])
+        yield _table(("SOP class", "UID"), [(UID(each).name, f"`{each}`") for each in sop_classes])
+    yield "### What C-STORE is answered"
+    yield _table(
+        ("status", "when"),
+        [
+            ("0x0000", "file and database row are durable; also for what was received before"),
+            ("0xA700", "the disk is almost full, or disk or database answer with an error: send it again"),
+            ("0xA900", "the data set is not of the SOP class or instance that the request named"),
+            ("0xC000", "the data set cannot be read, or has no valid Study, Series or SOP Instance UID"),
+        ],
+    )
+    yield (
+        "An instance that comes again with the same pixels and other patient, study or image data counts as "
+        "corrected: it is analysed and its study reported again. One with other pixels under a known UID is kept "
+        "aside, and answered 0x0000. N-EVENT-REPORT (storage commitment) is answered 0x0000, 0x0115 where it "
+        "answers nothing that was asked, and 0x0110 where it cannot be written down now."
+    )
+
+
+def _sending(settings: Settings) -> Iterator[str]:
+    yield "## Associations that it requests"
+    if not settings.destinations:
+        yield "None: there is no destination."
+        return
+    yield (
+        "One for results, kept open while there are some, and one for each other purpose. "
+        f"A connection is awaited for {CONNECT_SECONDS:g} s, an answer for {ANSWER_SECONDS:g} s; idle for "
+        f"{IDLE_SECONDS:g} s, an association is released. A peer that takes PDUs of less than {LEAST_PDU} bytes is not "
+        "sent to."
+    )
+    for destination in settings.destinations:
+        yield f"### To {destination.name}: `{destination.ae_title}` at {destination.host} port {destination.port}"
+        yield _table(
+            ("for", "SOP class", "UID", "transfer syntaxes", "role"),
+            [
+                (
+                    each.purpose,
+                    UID(each.sop_class).name,
+                    f"`{each.sop_class}`",
+                    "<br>".join(UID(syntax).name for syntax in each.transfer_syntaxes),
+                    each.role,
+                )
+                for each in proposals(destination)
+            ],
+        )
+    yield "### What the answers mean"
+    yield _table(
+        ("C-STORE answered", "the result is"),
+        [
+            ("0x0000, 0x0111, 0xBxxx", "delivered; a warning is kept"),
+            (
+                "0x0122 for a Comprehensive 3D SR",
+                "sent as Comprehensive SR, with a SOP Instance UID of its own",
+            ),
+            ("0x0122, 0xA9xx, 0xCxxx", "refused: it waits for a person"),
+            (
+                "anything else, or nothing",
+                f"sent again, for {settings.retry.deliver_give_up_days:g} days; the same bytes under the same UID",
+            ),
+        ],
+    )
+    if any(each.storage_commitment for each in settings.destinations):
+        yield (
+            "**Storage commitment**: asked for after each delivery by N-ACTION; the answer is taken over the same "
+            "association or over one that the archive opens. What it says it has not got is sent again; without an "
+            f"answer it is asked again after {ASK_AGAIN_SECONDS:g} s, with another Transaction UID."
+        )
+
+
+def _objects(settings: Settings) -> Iterator[str]:
+    yield "## Objects that it makes"
+    made = {
+        ResultKind.STRUCTURED_REPORT: (
+            "Comprehensive 3D SR by TID 1500, or a Comprehensive SR of the same content",
+            "for every study: likely, uncertain, unlikely, not analysable",
+        ),
+        ResultKind.HEATMAP: ("Secondary Capture, RGB, 8 bit", "where pneumonia is likely or uncertain"),
+        ResultKind.KEY_OBJECTS: (
+            "Key Object Selection by TID 2010",
+            "where pneumonia is likely or uncertain",
+        ),
+        ResultKind.PRESENTATION_STATE: (
+            "Grayscale Softcopy Presentation State",
+            "where pneumonia is likely or uncertain",
+        ),
+        ResultKind.REVIEW_WORKITEM: ("Unified Procedure Step", "once, where pneumonia is likely"),
+    }
+    rows = []
+    for kind, (what, when) in made.items():
+        to = [each.name for each in settings.all_destinations if kind in each.objects]
+        rows.append((what, when, ", ".join(to) or "nobody, as it is set"))
+    yield _table(("object", "when", "to"), rows)
+    yield (
+        "They lie in the study of the radiograph, each kind in a series of its own. Patient, study and clinical trial "
+        "attributes are copied from the radiograph as the bytes that they are, with its Specific Character Set. "
+        "UIDs are `2.25.` and a UUID made of what the object was made of, so that an object that is made or sent "
+        "twice is one object. An object is written in Explicit VR Little Endian."
+    )
+    yield "## Character sets, security, media"
+    yield (
+        "Every Specific Character Set is kept; the text of the node's own is ASCII. There is no TLS yet: keep the "
+        "node and its peers in a network of their own. Media interchange is not supported."
+    )
+
+
+def _yes(is_used: bool) -> str:
+    return "yes" if is_used else "no, as it is set"
+
+
+def _wrapped(part: str) -> str:
+    return part if part.startswith(("|", "#")) else textwrap.fill(part, COLUMNS, break_long_words=False)
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
