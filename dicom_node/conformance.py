@@ -4,11 +4,13 @@ The tables are made of the same values that the receiver opens its port with and
 the prose between them says what the code promises.
 """
 
+import re
 import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pydicom.uid import UID, ImplicitVRLittleEndian
+from pynetdicom import sop_class
 
 from config.settings import Destination, ResultKind, Settings
 from dicom_node.associations import ANSWER_SECONDS, CONNECT_SECONDS, IDLE_SECONDS, LEAST_PDU, VERIFICATION
@@ -38,10 +40,7 @@ class Proposal:
 def proposals(destination: Destination) -> list[Proposal]:
     """Return every presentation context that is proposed to a destination, by what it is asked for."""
     found = [Proposal("`dicom-node echo`", VERIFICATION, (str(ImplicitVRLittleEndian),))]
-    found += [
-        Proposal("results", sop_class, tuple(syntaxes))
-        for sop_class, syntaxes in proposed(destination).items()
-    ]
+    found += [Proposal("results", uid, tuple(syntaxes)) for uid, syntaxes in proposed(destination).items()]
     if destination.storage_commitment:
         found.append(Proposal("storage commitment", STORAGE_COMMITMENT, tuple(TRANSFER_SYNTAXES)))
     found.append(Proposal("proof of delivery", STUDY_ROOT_FIND, tuple(QUERY_SYNTAXES)))
@@ -125,8 +124,8 @@ def _receiving(settings: Settings) -> Iterator[str]:
         by_syntaxes.setdefault((context.transfer_syntaxes, context.role), []).append(context.sop_class)
     for number, ((syntaxes, role), sop_classes) in enumerate(by_syntaxes.items(), start=1):
         yield f"**Group {number}**, role {role}, in any of these transfer syntaxes:"
-        yield _table(("transfer syntax", "UID"), [(UID(each).name, f"`{each}`") for each in syntaxes])
-        yield _table(("SOP class", "UID"), [(UID(each).name, f"`{each}`") for each in sop_classes])
+        yield _table(("transfer syntax", "UID"), [(_name(each), f"`{each}`") for each in syntaxes])
+        yield _table(("SOP class", "UID"), [(_name(each), f"`{each}`") for each in sop_classes])
     yield "### What C-STORE is answered"
     yield _table(
         ("status", "when"),
@@ -163,9 +162,9 @@ def _sending(settings: Settings) -> Iterator[str]:
             [
                 (
                     each.purpose,
-                    UID(each.sop_class).name,
+                    _name(each.sop_class),
                     f"`{each.sop_class}`",
-                    "<br>".join(UID(syntax).name for syntax in each.transfer_syntaxes),
+                    "<br>".join(_name(syntax) for syntax in each.transfer_syntaxes),
                     each.role,
                 )
                 for each in proposals(destination)
@@ -229,6 +228,16 @@ def _objects(settings: Settings) -> Iterator[str]:
         "Every Specific Character Set is kept; the text of the node's own is ASCII. There is no TLS yet: keep the "
         "node and its peers in a network of their own. Media interchange is not supported."
     )
+
+
+def _name(uid: str) -> str:
+    """Its name in PS3.6; of a class that pydicom 3.0 does not know yet, pynetdicom's word for it, taken apart."""
+    if UID(uid).name != uid:
+        return UID(uid).name
+    keyword = next(
+        name for name, value in vars(sop_class).items() if value == uid and not name.startswith("_")
+    )
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", keyword)
 
 
 def _yes(is_used: bool) -> str:

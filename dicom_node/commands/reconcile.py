@@ -67,7 +67,9 @@ def run(arguments: argparse.Namespace) -> int:
             what = finding.kind or "object"
             reason = f": {finding.reason}" if finding.reason else ""
             again = "; sent again" if finding.is_sent_again else ""
-            print(f"  {finding.destination}: {finding.verdict}, {what} {finding.sop_instance_uid}{reason}{again}")
+            print(
+                f"  {finding.destination}: {finding.verdict}, {what} {finding.sop_instance_uid}{reason}{again}"
+            )
     return 0 if is_proven else 1
 
 
