@@ -14,8 +14,8 @@ from dicom_node.demo.archive import free_port
 from tests.builders import NAMES, chest_film, write
 from tests.integration.conftest import NodeProcess, Pacs, tool, wait_for
 
-DCMJS_DIMSE = Path(__file__).parents[2] / ".peers" / "dcmjs-dimse" / "node_modules" / "dcmjs-dimse"
-MANAGER = Path(__file__).with_name("ups_manager.cjs")
+DCMJS_DIMSE = Path(__file__).parents[2] / ".peers" / "dcmjs-dimse-0.3.3" / "node_modules" / "dcmjs-dimse"
+MANAGER = Path(__file__).parent / "worklist_manager" / "manager.cjs"
 
 
 @dataclass
@@ -43,7 +43,8 @@ def worklist(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worklist]:
             stderr=log,
         )
     try:
-        wait_for(lambda: _listens(made.port), why="the worklist's manager did not start")
+        wait_for(lambda: _listens(made.port) or process.poll() is not None)
+        assert process.poll() is None, (made.folder / "log").read_text()
         yield made
     finally:
         process.terminate()

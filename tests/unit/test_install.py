@@ -295,7 +295,8 @@ def test_peers_that_are_there_are_left_alone(bin_folder: Path) -> None:
     plugin = bin_folder.parent / "orthanc" / "plugins" / "libOrthancDicomWeb.so"
     plugin.parent.mkdir(parents=True)
     plugin.touch()
-    (bin_folder.parent / ".peers" / "ohif-3.13.2").mkdir(parents=True)
+    for name in ("ohif-3.13.2", "dcmjs-dimse-0.3.3"):
+        (bin_folder.parent / ".peers" / name).mkdir(parents=True)
     assert peers(bin_folder) == ("", [])
 
 

@@ -1,6 +1,6 @@
 // A worklist's manager of another make: dcmjs-dimse (npm), which shares no line with the node's DICOM library.
 //
-//   node ups_manager.cjs PATH_OF_DCMJS_DIMSE PORT FOLDER
+//   node manager.cjs PATH_OF_DCMJS_DIMSE PORT FOLDER
 //
 // Takes Unified Procedure Steps by N-CREATE and writes the attributes of each, decoded, to FOLDER/UID.json.
 const fs = require("fs");
