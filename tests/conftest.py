@@ -1,6 +1,7 @@
 """What holds for all tests: a data folder, and that under CI (``CI=true``) a missing real peer is a failure.
 
-A test skips for a missing peer with a reason that starts with ``peer missing:``.
+A test skips for a missing peer with a reason that starts with ``peer missing:``. One that needs npm or Java stays
+a skip everywhere: ``optional peer missing:``.
 """
 
 import os
