@@ -17,6 +17,7 @@ from config.hl7 import Hl7Destination
 from config.settings import (
     ClashError,
     Destination,
+    PriorsSettings,
     ReceiverSettings,
     RetrySettings,
     Settings,
@@ -90,7 +91,7 @@ def _unknown_name(place: Place) -> str:
         return f"is not a setting; {_REPLACED[place]}"
     written = str(place[-1])
     siblings = _model_at(place[:-1]).model_fields
-    close = get_close_matches(written.lower(), siblings, n=1)
+    close = get_close_matches(written.lower(), siblings, n=1, cutoff=0.65)  # with less, "port" is "priors"
     if close:
         return f'is not a setting; did you mean "{close[0]}"?'
     elsewhere = [
@@ -179,6 +180,7 @@ def _clashes_between_valid_parts(document: Mapping[str, Any]) -> Iterator[Fault]
     return clashes(
         receiver=_valid(ReceiverSettings, document.get("receiver", {})),
         retry=_valid(RetrySettings, document.get("retry", {})),
+        priors=_valid(PriorsSettings, document.get("priors", {})),
         sources=_valid_entries(Source, document.get("sources")),
         destinations=_valid_entries(Destination, document.get("destinations")),
         web_destinations=_valid_entries(WebDestination, document.get("web_destinations")),

@@ -21,6 +21,7 @@ from config.values import (
     AeTitle,
     Host,
     Name,
+    OptionalName,
     OptionalSettingsPath,
     ScoreBand,
     SettingsPath,
@@ -138,6 +139,16 @@ class ResultsSettings(Section):
     heatmap_modality: Literal["source", "OT"] = "source"
 
 
+class PriorsSettings(Section):
+    """``[priors]``: where a patient's earlier radiographs are fetched that this node has never seen."""
+
+    archive: OptionalName = ""  # nowhere
+    method: Literal["get", "move"] = "get"
+    studies: int = Field(default=3, ge=1, le=10)
+    years: int = Field(default=5, ge=1, le=100)
+    images_per_study: int = Field(default=8, ge=1, le=100)
+
+
 class WorklistSettings(Section):
     """``[worklist]``: in which order studies are best read."""
 
@@ -191,6 +202,7 @@ class Settings(Section):
     hl7: tuple[Hl7Destination, ...] = Field(default=(), strict=False)
     model: ModelSettings = ModelSettings()
     results: ResultsSettings = ResultsSettings()
+    priors: PriorsSettings = PriorsSettings()
     worklist: WorklistSettings = WorklistSettings()
     storage: StorageSettings = StorageSettings()
     retry: RetrySettings = RetrySettings()
@@ -241,6 +253,7 @@ class Settings(Section):
             clashes(
                 receiver=self.receiver,
                 retry=self.retry,
+                priors=self.priors,
                 sources=dict(enumerate(self.sources)),
                 destinations=dict(enumerate(self.destinations)),
                 web_destinations=dict(enumerate(self.web_destinations)),
@@ -256,6 +269,7 @@ def clashes(
     *,
     receiver: ReceiverSettings | None,
     retry: RetrySettings | None,
+    priors: PriorsSettings | None,
     sources: Mapping[int, Source],
     destinations: Mapping[int, Destination],
     web_destinations: Mapping[int, WebDestination],
@@ -265,7 +279,7 @@ def clashes(
 
     Parameters
     ----------
-    receiver, retry
+    receiver, retry, priors
         The sections, or None where they have faults of their own.
     sources, destinations, web_destinations, hl7
         Those without faults of their own, by their place in the file: what is wrong with one must not hide
@@ -296,13 +310,24 @@ def clashes(
                     f"must not be the node's own receiver ({receiver.host} port {receiver.port}): "
                     "it would send its results to itself",
                 )
+        titles = {source.ae_title for source in sources.values()}
         for place, to in destinations.items():
-            is_known = any(source.ae_title == to.ae_title for source in sources.values())
-            if to.storage_commitment and receiver.require_known_source and not is_known:
+            is_stranger = receiver.require_known_source and to.ae_title not in titles
+            if to.storage_commitment and is_stranger:
                 yield Fault(
                     f"destinations[{place}].storage_commitment",
                     f'needs "{to.ae_title}" under [[sources]], too: the archive answers by a connection of its own',
                 )
+            if priors and priors.archive == to.name and priors.method == "move" and is_stranger:
+                yield Fault(
+                    "priors.method",
+                    f'"move" needs "{to.ae_title}" under [[sources]], too: the archive sends over its own connection',
+                )
+    if priors and priors.archive and priors.archive not in {to.name for to in destinations.values()}:
+        yield Fault(
+            "priors.archive",
+            f'must be the name of one of [[destinations]]; found "{priors.archive}", which none has',
+        )
     if retry and retry.deliver_longest_seconds < retry.deliver_first_seconds:
         yield Fault(
             "retry.deliver_longest_seconds",

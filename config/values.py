@@ -104,6 +104,11 @@ def _name(written: str) -> str:
     return written
 
 
+def _optional_name(written: str) -> str:
+    """Check a name where the empty text means that there is none."""
+    return _name(written) if written else ""
+
+
 def _path(written: object, info: ValidationInfo) -> Path:
     """Let a relative path start at the folder that the reader of the file names in the context."""
     if not isinstance(written, str | Path):
@@ -139,6 +144,7 @@ WebAddress = Annotated[
     str, AfterValidator(_web_address), Field(description="the URL of a web service in quotation marks")
 ]
 Name = Annotated[str, AfterValidator(_name), Field(description="a name in quotation marks")]
+OptionalName = Annotated[str, AfterValidator(_optional_name), Field(description="a name in quotation marks")]
 Address = Annotated[Network, BeforeValidator(_network)]
 SettingsPath = Annotated[Path, BeforeValidator(_path)]
 OptionalSettingsPath = Annotated[Path | None, BeforeValidator(_optional_path)]

@@ -1,13 +1,15 @@
 """Associations that the node requests: opened, or refused with a reason that an administrator can act on."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
+from itertools import product
 
-from pynetdicom import AE, evt
+from pynetdicom import AE, build_role, evt
 from pynetdicom.association import Association
 
 from config.settings import Destination
 from dicom_node.errors import AssociationRefused, PeerUnreachable
 from dicom_node.transport import bound
+from inference.decoding import decodable_transfer_syntaxes
 
 VERIFICATION = "1.2.840.10008.1.1"
 """The Verification SOP class, C-ECHO (PS3.4 annex A)."""
@@ -22,11 +24,13 @@ def open_association(
     calling_ae_title: str,
     destination: Destination,
     contexts: dict[str, list[str]],
-    handlers: Iterable[evt.EventHandlerType] = (),
+    handlers: Collection[evt.EventHandlerType] = (),
+    taken: Collection[str] = (),
 ) -> Association:
     """Open an association with `destination`, proposing each SOP class in `contexts` with its transfer syntaxes.
 
-    `handlers` are for what the peer asks over it.
+    `handlers` are for what the peer asks over it, `taken` the SOP classes that it may store here: each is proposed
+    with one transfer syntax at a time, so that it sends an image as it has it.
 
     Raises
     ------
@@ -42,11 +46,14 @@ def open_association(
     entity.network_timeout = IDLE_SECONDS
     for sop_class, syntaxes in contexts.items():
         entity.add_requested_context(sop_class, syntaxes)
+    for sop_class, syntax in product(taken, decodable_transfer_syntaxes()):
+        entity.add_requested_context(sop_class, syntax)
     try:
         association = entity.associate(
             destination.host,
             destination.port,
             ae_title=destination.ae_title,
+            ext_neg=[build_role(sop_class, scp_role=True) for sop_class in taken],
             evt_handlers=[(evt.EVT_CONN_OPEN, bound, [ANSWER_SECONDS]), *handlers],
         )
     except OSError as error:  # before a connection is tried: the name service does not know the host

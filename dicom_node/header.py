@@ -64,6 +64,11 @@ class Identity:
     transfer_syntax_uid: str
 
 
+def is_uid(text: str) -> bool:
+    """Tell whether a text from the network may stand where a UID is needed."""
+    return _UID.fullmatch(text) is not None
+
+
 def read_identity(path: Path) -> Identity:
     """Read the identity of the data set in the Part 10 file at `path`.
 
@@ -131,7 +136,7 @@ def _is_past(tag: int, _vr: str | None, _length: int) -> bool:
 
 def _uid(header: Dataset, keyword: str) -> str:
     value = _text(header, keyword)
-    if not _UID.fullmatch(value):
+    if not is_uid(value):
         raise DataSetRefused(CANNOT_UNDERSTAND, f"{keyword} is missing or not a UID")
     return value
 

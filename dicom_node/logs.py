@@ -21,6 +21,7 @@ from config.settings import LoggingSettings
 ALLOWED = frozenset(
     {
         "event",
+        "fetch",
         "level",
         "timestamp",
         "address",

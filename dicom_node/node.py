@@ -13,6 +13,7 @@ from dicom_node.channels.mllp import MllpChannel
 from dicom_node.channels.storage import StorageChannel
 from dicom_node.channels.stow import StowChannel
 from dicom_node.commitment import Committer
+from dicom_node.fetcher import Fetcher
 from dicom_node.loop import Loop
 from dicom_node.receiver import Receiver
 from dicom_node.sender import Sender
@@ -23,7 +24,7 @@ from inference.card import SHIPPED, load_card
 from inference.errors import ModelDamaged
 from storage import audit, queue, views
 from storage.folder import DataFolder
-from storage.schema import deliveries, jobs
+from storage.schema import deliveries, fetches, jobs
 
 STOP_SECONDS = 20.0
 
@@ -55,6 +56,8 @@ class Node:
         self._shadowing: Loop | None = None
         self._delivering: list[Loop] = []
         self._committing: list[Loop] = []
+        self._fetcher: Fetcher | None = None
+        self._fetching: Loop | None = None
         self.address: tuple[str, int] | None = None
 
     def start(self) -> None:
@@ -76,8 +79,11 @@ class Node:
             self._prepare_shadow()
         if Role.DELIVER in self._roles:
             self._prepare_senders()
+            if self._settings.priors.archive:
+                self._fetcher = Fetcher(self._settings, self._folder, self._owner, self._wake_worker)
+                self._fetching = Loop("fetch", self._fetcher.step)
         if Role.RECEIVE in self._roles:
-            self._receiver = Receiver(self._settings, self._folder, self._wake_worker)
+            self._receiver = Receiver(self._settings, self._folder, self._wake_for_received)
             self.address = self._receiver.start()
         for loop in self._loops():
             loop.start()
@@ -89,6 +95,8 @@ class Node:
         if self._receiver is not None:
             self._receiver.stop()
         self._sweeps.stop()
+        if self._fetcher is not None:
+            self._fetcher.close()
         for loop in self._loops():
             loop.stop(STOP_SECONDS)
         for sender in self._senders:
@@ -143,6 +151,7 @@ class Node:
                 taken_back += queue.release_leases(connection, jobs, now, attempts)
             if Role.DELIVER in self._roles:
                 taken_back += queue.release_leases(connection, deliveries, now, None)
+                taken_back += queue.release_leases(connection, fetches, now, None)
             audit.append(connection, now, "node_started", roles=sorted(self._roles))
             waiting = views.open_deliveries(connection)
         if taken_back:
@@ -152,8 +161,13 @@ class Node:
             _log.error("destination_not_configured", destination=destination, count=waiting[destination])
 
     def _loops(self) -> list[Loop]:
-        loops = (self._analysing, self._shadowing, *self._delivering, *self._committing)
+        loops = (self._analysing, self._shadowing, self._fetching, *self._delivering, *self._committing)
         return [loop for loop in loops if loop is not None]
+
+    def _wake_for_received(self) -> None:
+        self._wake_worker()
+        if self._fetching is not None:
+            self._fetching.wake()
 
     def _wake_worker(self) -> None:
         if self._analysing is not None:

@@ -15,7 +15,7 @@ from dicom_node.logs import where_raised
 from dicom_node.reconciliation import reconcile
 from storage import queue, reconciliation, retention
 from storage.folder import DataFolder
-from storage.schema import deliveries, jobs
+from storage.schema import deliveries, fetches, jobs
 
 LEASES_EVERY_SECONDS = 15
 HOUR_SECONDS = 3600
@@ -64,9 +64,10 @@ class Sweeps:
     def expire_leases(self, now: float) -> int:
         """Give back what a dead worker or sender on another machine held; return how many rows."""
         with self._folder.database.write() as connection:
-            return queue.expire_leases(
-                connection, jobs, now, self._settings.retry.analyse_attempts
-            ) + queue.expire_leases(connection, deliveries, now, None)
+            attempts = self._settings.retry.analyse_attempts
+            return queue.expire_leases(connection, jobs, now, attempts) + sum(
+                queue.expire_leases(connection, table, now, None) for table in (deliveries, fetches)
+            )
 
     def remove_finished_studies(self, now: float) -> int:
         """Apply retention; return how many studies were removed."""

@@ -8,7 +8,7 @@ that is switched off. Both are mended where a connection opens (EVT_CONN_OPEN), 
 import errno
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from pynetdicom import evt
 from pynetdicom.association import Association
@@ -33,6 +33,25 @@ def bound(event: evt.Event, seconds: float) -> None:
         return receive(nr_bytes)
 
     connection.recv = receive_bounded  # type: ignore[method-assign]
+
+
+def limit(event: evt.Event, most_bytes: int, exceeded: Callable[[], None]) -> None:
+    """End a connection over which more than `most_bytes` came altogether, and call `exceeded`."""
+    connection = event.assoc.dul.socket
+    if connection is None:  # closed again already
+        return
+    receive = connection.recv
+    received = 0
+
+    def receive_limited(nr_bytes: int) -> bytearray:
+        nonlocal received
+        received += nr_bytes
+        if received > most_bytes:
+            exceeded()
+            raise OSError(errno.EMSGSIZE, "too much data")
+        return receive(nr_bytes)
+
+    connection.recv = receive_limited  # type: ignore[method-assign]
 
 
 def end(associations: Iterable[Association]) -> None:

@@ -1,4 +1,4 @@
-"""Jobs and deliveries as queues: claim, end, retry, expire.
+"""Jobs, deliveries and fetches as queues: claim, end, retry, expire.
 
 Every transition is a guarded UPDATE (`WHERE id AND state AND owner`): no row changed means that the lease was lost,
 and what the late worker made is dropped. The functions take a connection, so that a transition and what it made
@@ -12,8 +12,8 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, Table, and_, exist
 from sqlalchemy.sql import func
 
 from storage.errors import LeaseLost
-from storage.records import Delivery, Job, JobKind, Result
-from storage.schema import deliveries, instances, jobs, results
+from storage.records import Delivery, Fetch, Job, JobKind, Result
+from storage.schema import deliveries, fetches, instances, jobs, results
 from storage.states import OPEN, Event, State, origins, target
 
 RESULT_COLUMNS = tuple(results.c[field.name] for field in fields(Result))
@@ -28,10 +28,16 @@ def claim_job(
 ) -> Job | None:
     """Claim the job of this kind that has been due for longest, or None.
 
-    A report is due when its study has been quiet (`not_before`) and no image of the study is still being analysed.
+    A report is due when its study has been quiet (`not_before`) and no image of the study is still being analysed. An
+    earlier film that was fetched is looked at when no other waits.
     """
     conditions: list[ColumnElement[bool]] = [jobs.c.kind == kind]
-    if kind is JobKind.REPORT:
+    if kind is JobKind.ANALYSE:
+        of_prior = exists().where(instances.c.id == jobs.c.instance_id, instances.c.is_prior)
+        row = _claim(connection, jobs, [*conditions, ~of_prior], owner, now, lease_seconds) or _claim(
+            connection, jobs, conditions, owner, now, lease_seconds
+        )
+    else:
         images = jobs.alias("images")
         conditions.append(
             ~exists().where(
@@ -40,14 +46,14 @@ def claim_job(
                 images.c.state.in_(OPEN),
             )
         )
-    row = _claim(connection, jobs, conditions, owner, now, lease_seconds)
+        row = _claim(connection, jobs, conditions, owner, now, lease_seconds)
     if row is None:
         return None
-    object_key = None
+    object_key, is_prior = None, False
     if row["instance_id"] is not None:
-        object_key = connection.execute(
-            select(instances.c.object_key).where(instances.c.id == row["instance_id"])
-        ).scalar_one()
+        object_key, is_prior = connection.execute(
+            select(instances.c.object_key, instances.c.is_prior).where(instances.c.id == row["instance_id"])
+        ).one()
     return Job(
         row["id"],
         kind,
@@ -57,6 +63,7 @@ def claim_job(
         row["instance_id"],
         object_key,
         row["revision"],
+        is_prior,
     )
 
 
@@ -84,6 +91,12 @@ def claim_delivery(
         return None
     result = connection.execute(select(*RESULT_COLUMNS).where(results.c.id == row["result_id"])).one()
     return Delivery(row["id"], destination, row["attempts"], row["queued_at"], Result(*result))
+
+
+def claim_fetch(connection: Connection, owner: str, now: float, lease_seconds: float) -> Fetch | None:
+    """Claim the fetch that has been due for longest, or None."""
+    row = _claim(connection, fetches, [], owner, now, lease_seconds)
+    return None if row is None else Fetch(*(row[field.name] for field in fields(Fetch)))
 
 
 def succeed(connection: Connection, table: Table, row_id: int, owner: str, now: float, **values: Any) -> None:

@@ -65,7 +65,7 @@ class ReceivedInstance:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A claimed job; `object_key` is the instance's for an analyse job, `revision` is a report job's."""
+    """A claimed job; `object_key` and `is_prior` are an analyse job's instance's, `revision` is a report job's."""
 
     id: int
     kind: JobKind
@@ -75,6 +75,25 @@ class Job:
     instance_id: int | None
     object_key: str | None
     revision: int | None
+    is_prior: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """A claimed fetch of a patient's earlier films, for a study of `study_date`.
+
+    `asked` are the SOP Instance UIDs that an earlier attempt asked for, with their studies'.
+    """
+
+    id: int
+    study_instance_uid: str
+    patient_id: str
+    issuer_of_patient_id: str
+    patient_birth_date: str
+    study_date: str
+    asked: dict[str, str]
+    attempts: int
+    queued_at: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -209,7 +209,7 @@ fetches = Table(
     Column("issuer_of_patient_id", String(64), nullable=False),
     Column("patient_birth_date", String(8), nullable=False),
     Column("study_date", String(8), nullable=False),
-    # SOP Instance UIDs: nothing else is taken, and what of it came
+    # SOP Instance UIDs with their studies': nothing else is taken; and how many of them came
     Column("asked", JSON, nullable=False),
     Column("fetched", Integer),
     *_state_columns(JOB_STATES),

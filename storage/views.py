@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, Table, func, or_, select
 
 from storage.records import JobKind
-from storage.schema import conflicting_objects, deliveries, instances, jobs, predictions, results
+from storage.schema import conflicting_objects, deliveries, fetches, instances, jobs, predictions, results
 from storage.states import JOB_STATES, OPEN, State
 
 LONGEST_NUMBER = 18
@@ -27,6 +27,7 @@ def status(connection: Connection, now: float) -> dict[str, Any]:
         "instances_received_again": counts[1] - counts[0],
         "instances_kept_aside": conflicts,
         "jobs": _by_state(connection, jobs, JOB_STATES),
+        "fetches": _by_state(connection, fetches, JOB_STATES),
         "deliveries": _by_state(connection, deliveries, State),
         "deliveries_by_destination": _by_destination(connection),
         "oldest_waiting_seconds": max(0.0, round(now - min(waiting), 3)) if waiting else 0.0,
@@ -114,7 +115,9 @@ def find_study(connection: Connection, identifier: str) -> str | None:
 
 
 def study(connection: Connection, study_instance_uid: str) -> dict[str, Any]:
-    """Return everything that happened to a study: its instances, jobs, predictions, results and deliveries."""
+    """Return everything that happened to a study: its instances, jobs, predictions, fetches, results and
+    deliveries.
+    """
 
     def rows(query: Select[Any]) -> list[dict[str, Any]]:
         return [dict(row) for row in connection.execute(query).mappings()]
@@ -130,6 +133,7 @@ def study(connection: Connection, study_instance_uid: str) -> dict[str, Any]:
                 instances.c.received_at,
                 instances.c.times_received,
                 instances.c.stored_only,
+                instances.c.is_prior,
                 instances.c.object_key,
                 instances.c.object_removed_at,
                 jobs.c.id.label("job"),
@@ -160,6 +164,19 @@ def study(connection: Connection, study_instance_uid: str) -> dict[str, Any]:
             .join(instances, instances.c.id == conflicting_objects.c.instance_id)
             .where(instances.c.study_instance_uid == study_instance_uid)
             .order_by(conflicting_objects.c.id)
+        ),
+        "fetches": rows(
+            select(
+                fetches.c.id.label("fetch"),
+                fetches.c.state,
+                fetches.c.reason,
+                fetches.c.attempts,
+                fetches.c.not_before,
+                fetches.c.ended_at,
+                fetches.c.fetched,
+            )
+            .where(fetches.c.study_instance_uid == study_instance_uid)
+            .order_by(fetches.c.id)
         ),
         "reports": rows(
             select(

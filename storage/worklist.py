@@ -29,7 +29,7 @@ class WaitingStudy:
 
 
 def studies_since(connection: Connection, since: float) -> list[WaitingStudy]:
-    """Return the studies with radiographs whose first image came at `since` or later, in no order."""
+    """Return the studies with radiographs to be read whose first image came at `since` or later, in no order."""
     # With max() SQLite takes the other columns from the row that holds it; other databases do not, so scores and
     # answers are asked for apart.
     highest = (
@@ -59,6 +59,7 @@ def studies_since(connection: Connection, since: float) -> list[WaitingStudy]:
         )
         .join(jobs, jobs.c.instance_id == instances.c.id)
         .outerjoin(answers, answers.c.study_instance_uid == instances.c.study_instance_uid)
+        .where(instances.c.is_prior.is_(False))
         .group_by(instances.c.study_instance_uid, answers.c.answer, answers.c.score)
         .having(first >= since)
     )

@@ -41,8 +41,9 @@ def _lines(study: dict[str, Any]) -> list[str]:
     lines = [f"study {study['study_instance_uid']}"]
     for row in study["instances"]:
         again = f", {row['times_received']} times" if row["times_received"] > 1 else ""
+        how = "fetched as an earlier film" if row["is_prior"] else "received"
         lines.append(
-            f"  {_time(row['received_at'])} received from {row['source']}{again}: {row['sop_instance_uid']}"
+            f"  {_time(row['received_at'])} {how} from {row['source']}{again}: {row['sop_instance_uid']}"
         )
         if row["stored_only"]:
             lines.append(f"      stored, not analysed: {row['stored_only']}")
@@ -61,6 +62,9 @@ def _lines(study: dict[str, Any]) -> list[str]:
         else:
             what = "received again with the same pixels and other data, which count since then"
         lines.append(f"  {_time(row['received_at'])} {what}, from {row['source']}: {row['sop_instance_uid']}")
+    for row in study["fetches"]:
+        count = "" if row["fetched"] is None else f", {row['fetched']} images"
+        lines.append(f"  {_ended(row)} earlier films: fetch {_state(row)}{count}")
     for row in study["reports"]:
         lines.append(f"  {_ended(row)} report {row['revision']}: job j{row['job']} {_state(row)}")
     for row in study["deliveries"]:

@@ -204,6 +204,11 @@ class Pacs:
             each for each in found if "PixelData" in each
         ]
 
+    def hold(self, film: bytes) -> None:
+        """Let the PACS have a film that it did not get from the node."""
+        assert self._orthanc is not None
+        self._orthanc.add(film)
+
     def ask(self, method: str, path: str, content: object = None) -> Any:
         """Ask Orthanc's REST interface, as its administrator does."""
         assert self._orthanc is not None

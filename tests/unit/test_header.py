@@ -11,7 +11,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, 
 
 from dicom_node.errors import DataSetRefused
 from dicom_node.header import CANNOT_UNDERSTAND, DOES_NOT_MATCH, read_header, read_identity
-from dicom_node.receiver import stored_only
+from dicom_node.intake import stored_only
 from dicom_node.results.equipment import MANUFACTURER
 from tests.builders import chest_film, encoded, write
 

@@ -11,7 +11,8 @@ from pynetdicom import AE
 from sqlalchemy import func, select
 
 from config.settings import Settings, Source
-from dicom_node.receiver import OUT_OF_RESOURCES, Receiver
+from dicom_node.intake import OUT_OF_RESOURCES
+from dicom_node.receiver import Receiver
 from storage.errors import StorageUnavailable
 from storage.folder import DataFolder
 from storage.schema import instances

@@ -1,0 +1,199 @@
+"""The one door for instances, whoever brings them: file durable, row durable, and only then 0x0000.
+
+A data set goes from the socket to a file in the store's `incoming` folder as it came (pynetdicom 3.0.4 writes it
+in pieces when `STORE_RECV_CHUNKED_DATASET` is set).
+"""
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+from pynetdicom import _config, evt
+
+from config.settings import Settings
+from dicom_node.correction import difference
+from dicom_node.errors import DataSetRefused
+from dicom_node.header import Identity, read_identity
+from dicom_node.logs import where_raised
+from dicom_node.results.equipment import MANUFACTURER
+from storage import audit, fetches, ledger
+from storage.folder import DataFolder
+from storage.records import OWN_RESULT, Difference, Receipt, ReceivedInstance
+
+SUCCESS = 0x0000
+NOT_AUTHORIZED = 0x0124
+OUT_OF_RESOURCES = 0xA700
+
+_log = structlog.get_logger()
+
+
+class Intake:
+    """Takes what comes by C-STORE. `received` is called after each instance that brings new work."""
+
+    def __init__(self, settings: Settings, folder: DataFolder, received: Callable[[], None]) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._received = received
+        self._stopping = False
+        # pynetdicom has no argument for these two: the first is its module's setting, the second decides where
+        # its NamedTemporaryFile lies, which must be the disk of the object store for a rename to be atomic.
+        _config.STORE_RECV_CHUNKED_DATASET = True
+        tempfile.tempdir = str(folder.objects.incoming)
+
+    def stop(self) -> None:
+        """Take nothing more: what is not answered is sent again."""
+        self._stopping = True
+
+    def store(
+        self,
+        event: evt.Event,
+        source: str,
+        quiet_seconds: float,
+        *,
+        analyse_secondary_capture: bool = False,
+        is_prior: bool = False,
+    ) -> int | Dataset:
+        """Answer one C-STORE request (PS3.4 B.2.3); whatever keeps it from being stored, it may be sent again.
+
+        Parameters
+        ----------
+        source
+            What logs and commands call who sends.
+        quiet_seconds
+            The study is reported when no image of it came for so long.
+        is_prior
+            It comes because the node asked for it, as an earlier film of a patient: anything else is refused.
+        """
+        path = Path(event.dataset_path)
+        try:
+            self._take(path, source, quiet_seconds, analyse_secondary_capture, is_prior)
+        except DataSetRefused as refusal:
+            _log.warning("instance_refused", source=source, status=refusal.status, comment=refusal.comment)
+            return _status(refusal.status, refusal.comment)
+        except Exception as error:  # noqa: BLE001 - never 0x0000, and never 0xCxxx, for what is our own trouble
+            where = where_raised(error)
+            _log.error("instance_not_stored", source=source, error_type=type(error).__name__, where=where)
+            return _status(OUT_OF_RESOURCES, "cannot be stored now")
+        finally:
+            path.unlink(missing_ok=True)  # gone already where it was stored
+        return SUCCESS
+
+    def _take(
+        self, path: Path, source: str, quiet_seconds: float, analyse_secondary_capture: bool, is_prior: bool
+    ) -> None:
+        started = time.perf_counter()
+        self._require_room()
+        identity = read_identity(path)
+        if is_prior:
+            self._require_asked_for(identity)
+        stored = self._folder.objects.adopt(path)
+        instance = ReceivedInstance(
+            sop_instance_uid=identity.sop_instance_uid,
+            sop_class_uid=identity.sop_class_uid,
+            transfer_syntax_uid=identity.transfer_syntax_uid,
+            study_instance_uid=identity.study_instance_uid,
+            series_instance_uid=identity.series_instance_uid,
+            accession_number=identity.accession_number,
+            object_key=stored.key,
+            size=stored.size,
+            source=source,
+            stored_only=stored_only(identity, analyse_secondary_capture=analyse_secondary_capture),
+            patient_id=identity.patient_id,
+            issuer_of_patient_id=identity.issuer_of_patient_id,
+            patient_birth_date=identity.patient_birth_date,
+            study_date=identity.study_date,
+            is_prior=is_prior,
+        )
+        receipt = self._enter(instance, quiet_seconds)
+        log = _log.warning if receipt is Receipt.CONFLICT else _log.info
+        log(
+            "instance_stored",
+            receipt=receipt,
+            source=source,
+            sop_class_uid=identity.sop_class_uid,
+            sop_instance_uid=identity.sop_instance_uid,
+            bytes=instance.size,
+            reason=instance.stored_only,
+            milliseconds=round((time.perf_counter() - started) * 1000, 1),
+        )
+        if receipt in (Receipt.NEW, Receipt.CORRECTED):
+            self._received()
+
+    def _require_room(self) -> None:
+        needed = self._settings.storage.minimum_free_megabytes * 1_000_000
+        if self._stopping:
+            raise DataSetRefused(OUT_OF_RESOURCES, "node is stopping")
+        if self._folder.objects.free_bytes() < needed:
+            raise DataSetRefused(OUT_OF_RESOURCES, "disk is almost full")
+
+    def _require_asked_for(self, identity: Identity) -> None:
+        with self._folder.database.read() as connection:
+            is_asked_for = fetches.is_asked_for(
+                connection,
+                sop_instance_uid=identity.sop_instance_uid,
+                study_instance_uid=identity.study_instance_uid,
+                patient_id=identity.patient_id,
+                issuer_of_patient_id=identity.issuer_of_patient_id,
+                patient_birth_date=identity.patient_birth_date,
+                study_date=identity.study_date,
+            )
+        if not is_asked_for:
+            raise DataSetRefused(NOT_AUTHORIZED, "not what was asked for")
+
+    def _enter(self, instance: ReceivedInstance, quiet_seconds: float) -> Receipt:
+        now = time.time()
+        with self._folder.database.read() as connection:
+            known = ledger.known_object(connection, instance.sop_instance_uid)
+        differs = Difference.NONE
+        if known not in (None, instance.object_key):
+            objects = self._folder.objects
+            differs = difference(objects.path(known), objects.path(instance.object_key))
+        with self._folder.database.write() as connection:
+            receipt = ledger.receive(connection, instance, quiet_seconds, now, differs)
+            if self._settings.priors.archive and receipt in (Receipt.NEW, Receipt.CORRECTED):
+                fetches.queue_fetch(connection, instance, now)
+            audit.append(
+                connection,
+                now,
+                "instance_stored",
+                receipt=receipt,
+                source=instance.source,
+                sop_instance_uid=instance.sop_instance_uid,
+                study_instance_uid=instance.study_instance_uid,
+            )
+        return receipt
+
+
+def stored_only(identity: Identity, *, analyse_secondary_capture: bool) -> str | None:
+    """Return why an instance is kept and never analysed, or None where it is to be analysed.
+
+    Every class whose name in PS3.4 table B.5-1 says *Image Storage* is looked at, so that a CT that was routed
+    here by mistake gets its answer; reports, key objects, presentation states and the like are only kept.
+    """
+    name = UID(identity.sop_class_uid).name
+    if identity.manufacturer == MANUFACTURER:
+        return OWN_RESULT
+    if "Image Storage" not in name:
+        return "not_an_image"
+    if "Secondary Capture" in name and not analyse_secondary_capture:
+        return "secondary_capture"
+    return None
+
+
+def remove_partial(event: evt.Event) -> None:
+    """Delete the file of a data set whose connection ended in the middle (EVT_CONN_CLOSE)."""
+    message = event.assoc.dimse.message
+    partial = None if message is None else message._data_set_path  # pynetdicom tells nobody else
+    if isinstance(partial, Path):
+        partial.unlink(missing_ok=True)
+
+
+def _status(status: int, comment: str) -> Dataset:
+    answer = Dataset()
+    answer.Status = status
+    answer.ErrorComment = comment[:64]
+    return answer
