@@ -228,6 +228,26 @@ def test_a_late_image_makes_a_further_revision_that_names_its_predecessor(folder
         assert ledger.previous_result(connection, "1.2.3", "structured_report", 1) is None
 
 
+def test_who_got_a_message_of_an_earlier_report_is_known(folder: DataFolder) -> None:
+    message = replace(result(1), kind="hl7_message")
+    receive(folder, instance(1), quiet=0.0)
+    analyse(folder)
+    report(folder, [message, result(2)], ("ris",), NOW)
+    with folder.database.read() as connection:
+        told = {
+            (kind, revision): ledger.destinations_of_earlier(connection, "1.2.3", kind, revision)
+            for kind in ("hl7_message", "heatmap")
+            for revision in (1, 2)
+        }
+    nobody: frozenset[str] = frozenset()
+    assert told == {
+        ("hl7_message", 1): nobody,
+        ("hl7_message", 2): {"ris"},
+        ("heatmap", 1): nobody,
+        ("heatmap", 2): nobody,
+    }
+
+
 def test_an_image_that_comes_while_its_study_is_being_reported_is_in_the_next_revision(
     folder: DataFolder,
 ) -> None:

@@ -5,7 +5,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pytest
 
@@ -68,23 +68,22 @@ class BadPeer:
 
     answers: list[bytes]
     holds: bool = False
-    port: int = 0
-    received: list[bytes] = field(default_factory=list)
 
     @contextmanager
     def listening(self) -> Iterator[MllpChannel]:
         over = threading.Event()
         with socket.create_server(("127.0.0.1", 0)) as listening:
-            self.port = listening.getsockname()[1]
 
             def serve() -> None:
                 for said in self.answers:
-                    connection, _ = listening.accept()
+                    try:
+                        connection, _ = listening.accept()
+                    except OSError:  # the test has ended
+                        return
                     with connection:
                         message = b""
-                        while not message.endswith(b"\x1c\r"):
-                            message += connection.recv(65536)
-                        self.received.append(message)
+                        while not message.endswith(b"\x1c\r") and (part := connection.recv(65536)):
+                            message += part
                         with suppress(OSError):  # the node may have heard enough
                             connection.sendall(said)
                         if self.holds:
@@ -92,12 +91,13 @@ class BadPeer:
 
             thread = threading.Thread(target=serve)
             thread.start()
-            channel = MllpChannel(Hl7Destination(name="ris", host="127.0.0.1", port=self.port))
+            channel = MllpChannel(ELSEWHERE.model_copy(update={"port": listening.getsockname()[1]}))
             try:
                 yield channel
             finally:
                 channel.close()
                 over.set()
+                listening.shutdown(socket.SHUT_RDWR)
                 thread.join()
 
 
