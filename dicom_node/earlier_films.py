@@ -33,7 +33,9 @@ MOST_ANSWERS = 1000
 """To one question; somebody in intensive care has a radiograph each day."""
 LOOKED_INTO = 20
 """Studies; an archive may not say which of them are radiographs."""
-DAYS_OF_YEAR = 365.25
+FIRST_YEAR = 1900
+"""Before it no date is a patient's."""
+_DATE = re.compile("[0-9]{8}", re.ASCII)
 _SPECIAL = re.compile(r"[*?\\]")
 """Characters with a meaning of their own in a query (PS3.4 C.2.2.2.4)."""
 
@@ -47,17 +49,32 @@ class FilmInArchive:
     sop_instance_uid: str
 
 
+def unaskable(fetch: Fetch) -> str | None:
+    """Say why no archive can be asked for this patient's earlier films; None where it can."""
+    for identifier in (fetch.patient_id, fetch.issuer_of_patient_id):
+        if not identifier.isascii() or _SPECIAL.search(identifier):
+            return "the patient's ID has characters that cannot be asked for"
+    for date in (fetch.study_date, fetch.patient_birth_date):
+        try:
+            is_possible = _day(date).year >= FIRST_YEAR
+        except ValueError:
+            is_possible = False
+        if not is_possible:
+            return "the study's date or the birth date is none"
+    return None
+
+
 def earlier_films(association: Association, fetch: Fetch, limits: PriorsSettings) -> list[FilmInArchive]:
     """Return the images of the patient's latest earlier studies with radiographs, within the limits.
 
     Raises
     ------
     QueryFailed
-        The archive does not answer as it should, or cannot be asked for this patient.
+        The archive does not answer as it should, or not so that one could know whose films these are.
     """
     films: list[FilmInArchive] = []
     studies = 0
-    for study in _studies(association, fetch, limits)[:LOOKED_INTO]:
+    for study in _studies(association, fetch, limits.years)[:LOOKED_INTO]:
         found = _films(association, study)
         if 0 < len(found) <= limits.images_per_study:
             films += found
@@ -67,20 +84,29 @@ def earlier_films(association: Association, fetch: Fetch, limits: PriorsSettings
     return films
 
 
-def _studies(association: Association, fetch: Fetch, limits: PriorsSettings) -> list[str]:
+def _studies(association: Association, fetch: Fetch, years: int) -> list[str]:
     """Return the Study Instance UIDs of the patient's earlier studies, the latest first."""
-    first, last = _dates(fetch, limits)
-    wanted = _identifier("STUDY", StudyInstanceUID="", ModalitiesInStudy="", StudyDate=f"{first}-{last}")
-    wanted.PatientID = fetch.patient_id
-    wanted.IssuerOfPatientID = fetch.issuer_of_patient_id
-    wanted.PatientBirthDate = fetch.patient_birth_date
+    day = _day(fetch.study_date)
+    first, last = f"{day.replace(day=1, year=day.year - years):%Y%m%d}", f"{day - timedelta(days=1):%Y%m%d}"
+    wanted = _identifier(
+        "STUDY",
+        PatientID=fetch.patient_id,
+        IssuerOfPatientID=fetch.issuer_of_patient_id,
+        PatientBirthDate=fetch.patient_birth_date,
+        StudyDate=f"{first}-{last}",
+        StudyInstanceUID="",
+        ModalitiesInStudy="",
+    )
+    answers = find(association, wanted, MOST_ANSWERS)
+    of_patient = [answer for answer in answers if _is_of_patient(answer, fetch)]
+    if answers and not of_patient:
+        raise QueryFailed("no answer to C-FIND is of a patient with this ID, issuer and birth date")
     dates: dict[str, str] = {}
-    for answer in find(association, wanted, MOST_ANSWERS):
+    for answer in of_patient:
         uid, date = _text(answer, "StudyInstanceUID"), _text(answer, "StudyDate")
-        is_earlier = re.fullmatch("[0-9]{8}", date, re.ASCII) is not None and first <= date <= last
+        is_earlier = _DATE.fullmatch(date) is not None and first <= date <= last
         modalities = _texts(answer, "ModalitiesInStudy")
-        is_radiograph = not modalities or bool(modalities & MODALITIES)
-        if is_uid(uid) and is_earlier and is_radiograph and _is_of_patient(answer, fetch):
+        if is_uid(uid) and is_earlier and (not modalities or modalities & MODALITIES):
             dates[uid] = date
     dates.pop(fetch.study_instance_uid, None)
     return sorted(dates, key=lambda uid: (dates[uid], uid), reverse=True)
@@ -108,19 +134,8 @@ def _films(association: Association, study_instance_uid: str) -> list[FilmInArch
     return sorted(films, key=lambda film: film.sop_instance_uid)
 
 
-def _dates(fetch: Fetch, limits: PriorsSettings) -> tuple[str, str]:
-    """Return the first and the last day of what is earlier. Raises QueryFailed."""
-    identifiers = (fetch.patient_id, fetch.issuer_of_patient_id)
-    if not all(each.isascii() and not _SPECIAL.search(each) for each in identifiers):
-        raise QueryFailed("the patient's ID has characters that cannot be asked for")
-    try:
-        taken = datetime.strptime(fetch.study_date, "%Y%m%d")
-        datetime.strptime(fetch.patient_birth_date, "%Y%m%d")
-        days = (taken - timedelta(days=limits.years * DAYS_OF_YEAR), taken - timedelta(days=1))
-    except (ValueError, OverflowError) as error:
-        raise QueryFailed("the study's date or the birth date is none") from error
-    first, last = (f"{day:%Y%m%d}".zfill(8) for day in days)
-    return first, last
+def _day(written: str) -> datetime:
+    return datetime.strptime(written, "%Y%m%d")
 
 
 def _is_of_patient(answer: Dataset, fetch: Fetch) -> bool:

@@ -13,15 +13,15 @@ from contextlib import contextmanager
 
 import structlog
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import evt
 from pynetdicom.association import Association
 
 from config.settings import Settings
 from dicom_node.associations import open_association
-from dicom_node.earlier_films import IMAGE_CLASSES, FilmInArchive, earlier_films
+from dicom_node.earlier_films import IMAGE_CLASSES, FilmInArchive, earlier_films, unaskable
 from dicom_node.errors import DeliveryFault, TransferFailed
 from dicom_node.find import STUDY_ROOT_FIND
+from dicom_node.holdings import QUERY_SYNTAXES
 from dicom_node.intake import SUCCESS, Intake, remove_partial
 from dicom_node.retry import GiveUp, Policy, decide
 from dicom_node.transport import end, limit
@@ -33,7 +33,6 @@ from storage.schema import fetches as fetches_table
 
 STUDY_ROOT_MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
 STUDY_ROOT_GET = "1.2.840.10008.5.1.4.1.2.2.3"
-TRANSFER_SYNTAXES = [str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)]
 
 POLL_SECONDS = 1.0
 LONGEST_SECONDS = 60.0
@@ -98,8 +97,10 @@ class Fetcher:
             end([self._association])
 
     def _do(self, fetch: Fetch, now: float) -> None:
-        if now - fetch.queued_at > USEFUL_SECONDS:
-            self._reject(fetch, "waited too long: the report is out")
+        too_late = now - fetch.queued_at > USEFUL_SECONDS
+        reason = "waited too long: the report is out" if too_late else unaskable(fetch)
+        if reason:
+            self._reject(fetch, reason)
             return
         try:
             count = self._fetch(fetch)
@@ -144,7 +145,7 @@ class Fetcher:
         association = open_association(
             self._ae_title,
             self._archive,
-            {STUDY_ROOT_FIND: TRANSFER_SYNTAXES, retrieve: TRANSFER_SYNTAXES},
+            {STUDY_ROOT_FIND: QUERY_SYNTAXES, retrieve: QUERY_SYNTAXES},
             handlers,
             taken=() if self._is_move else IMAGE_CLASSES,
         )

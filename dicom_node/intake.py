@@ -187,9 +187,10 @@ def stored_only(identity: Identity, *, analyse_secondary_capture: bool) -> str |
 def remove_partial(event: evt.Event) -> None:
     """Delete the file of a data set whose connection ended in the middle (EVT_CONN_CLOSE)."""
     message = event.assoc.dimse.message
-    partial = None if message is None else message._data_set_path  # pynetdicom tells nobody else
-    if isinstance(partial, Path):
-        partial.unlink(missing_ok=True)
+    if message is None or message._data_set_file is None:  # pynetdicom tells nobody else
+        return
+    message._data_set_file.close()
+    Path(message._data_set_file.name).unlink(missing_ok=True)
 
 
 def _status(status: int, comment: str) -> Dataset:

@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import cast
 
 import structlog
@@ -33,6 +34,8 @@ REFUSED_SECONDS = 30.0
 """Films wait for a person to mend the model: how soon to look whether that was done."""
 NICENESS = 5
 """Receiving goes first."""
+PRIOR_SECONDS = 10.0
+"""An earlier film gets one try of so long at most: a report that falls due must not wait for a broken one."""
 STRUCTURED_REPORT = "structured_report"
 PRIORS_COMPARED = 3
 """A report tells the answers to so many earlier studies of the patient."""
@@ -129,7 +132,11 @@ class Worker:
 
     def _analyse(self, job: Job, started: float) -> None:
         path = self._folder.objects.path(cast(str, job.object_key))
-        outcome = cast(Outcome, self._process.ask("analyse", path, self._settings.model.deadline_seconds))
+        deadline = self._settings.model.deadline_seconds
+        outcome = cast(
+            Outcome,
+            self._process.ask("analyse", path, min(deadline, PRIOR_SECONDS) if job.is_prior else deadline),
+        )
         now = self._clock()
         with self._folder.database.write() as connection:
             if isinstance(outcome, NotAnalysable):
@@ -220,7 +227,8 @@ class Worker:
 
     def _retry(self, job: Job, reason: str, where: tuple[str, ...] | None) -> None:
         now = self._clock()
-        decision = decide(self._policy, job.attempts, job.first_claimed_at, now, random.random)
+        policy = replace(self._policy, most_attempts=1) if job.is_prior else self._policy
+        decision = decide(policy, job.attempts, job.first_claimed_at, now, random.random)
         with self._folder.database.write() as connection:
             if isinstance(decision, GiveUp):
                 queue.give_up(connection, jobs, job.id, self._owner, now, reason)

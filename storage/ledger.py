@@ -83,8 +83,12 @@ def receive(
             connection, known.id, known.object_key, received, quiet_seconds, now, difference
         )
     if known.is_prior and not received.is_prior and receipt is not Receipt.CONFLICT:
-        # fetched before as an earlier film, and now sent to be read
-        connection.execute(update(instances).where(instances.c.id == known.id).values(is_prior=False))
+        # fetched before as an earlier film, and now sent to be read: it waits from now on, and gets all its attempts
+        connection.execute(
+            update(instances).where(instances.c.id == known.id).values(is_prior=False, received_at=now)
+        )
+        failed = select(jobs.c.id).where(jobs.c.instance_id == known.id, jobs.c.state == State.FAILED)
+        queue.retry_by_hand(connection, jobs, list(connection.execute(failed).scalars()), now)
         queue_report(connection, received.study_instance_uid, now + quiet_seconds, now)
         receipt = Receipt.NEW
     return receipt
