@@ -12,16 +12,19 @@ from dataclasses import dataclass
 from pydicom.uid import UID, ImplicitVRLittleEndian
 from pynetdicom import sop_class
 
-from config.settings import Destination, ResultKind, Settings
+from config.settings import Destination, PriorsSettings, ResultKind, Settings
 from dicom_node.associations import ANSWER_SECONDS, CONNECT_SECONDS, IDLE_SECONDS, LEAST_PDU, VERIFICATION
 from dicom_node.channels.storage import proposed
 from dicom_node.commitment import ASK_AGAIN_SECONDS, STORAGE_COMMITMENT, TRANSFER_SYNTAXES
+from dicom_node.earlier_films import IMAGE_CLASSES
+from dicom_node.fetcher import LONGEST_SECONDS, RETRIEVE
 from dicom_node.find import STUDY_ROOT_FIND
 from dicom_node.holdings import QUERY_SYNTAXES
 from dicom_node.receiver import MAXIMUM_PDU_SIZE, REQUEST_SECONDS, accepted_contexts
 from dicom_node.results.encoding import IMPLEMENTATION_CLASS_UID, implementation_version_name
 from dicom_node.transport import LONGEST_PDU
 from dicom_node.version import package_version
+from inference.decoding import decodable_transfer_syntaxes
 
 COLUMNS = 118
 """Of the Markdown."""
@@ -37,13 +40,19 @@ class Proposal:
     role: str = "SCU"
 
 
-def proposals(destination: Destination) -> list[Proposal]:
+def proposals(destination: Destination, priors: PriorsSettings) -> list[Proposal]:
     """Return every presentation context that is proposed to a destination, by what it is asked for."""
     found = [Proposal("`dicom-node echo`", VERIFICATION, (str(ImplicitVRLittleEndian),))]
     found += [Proposal("results", uid, tuple(syntaxes)) for uid, syntaxes in proposed(destination).items()]
     if destination.storage_commitment:
         found.append(Proposal("storage commitment", STORAGE_COMMITMENT, tuple(TRANSFER_SYNTAXES)))
     found.append(Proposal("proof of delivery", STUDY_ROOT_FIND, tuple(QUERY_SYNTAXES)))
+    if destination.name == priors.archive:
+        for uid in (STUDY_ROOT_FIND, RETRIEVE[priors.method]):
+            found.append(Proposal("earlier films", uid, tuple(QUERY_SYNTAXES)))
+        if priors.method == "get":
+            syntaxes = decodable_transfer_syntaxes()
+            found += [Proposal("earlier films", uid, syntaxes, "SCP") for uid in IMAGE_CLASSES]
     return found
 
 
@@ -71,6 +80,14 @@ def _overview(settings: Settings) -> Iterator[str]:
                 "no",
             ),
             ("Query/Retrieve, Study Root FIND", _yes(bool(settings.destinations)), "no"),
+            *(
+                (
+                    f"Query/Retrieve, Study Root {method.upper()}",
+                    _yes(bool(settings.priors.archive) and settings.priors.method == method),
+                    "no",
+                )
+                for method in RETRIEVE
+            ),
             (
                 "Unified Procedure Step Push",
                 _yes(any(ResultKind.REVIEW_WORKITEM in each.objects for each in settings.destinations)),
@@ -131,6 +148,7 @@ def _receiving(settings: Settings) -> Iterator[str]:
         ("status", "when"),
         [
             ("0x0000", "file and database row are durable; also for what was received before"),
+            ("0x0124", "it comes by the node's own C-MOVE, and is not, or no longer, what was asked for"),
             ("0xA700", "the disk is almost full, or disk or database answer with an error: send it again"),
             ("0xA900", "the data set is not of the SOP class or instance that the request named"),
             ("0xC000", "the data set cannot be read, or has no valid Study, Series or SOP Instance UID"),
@@ -167,7 +185,7 @@ def _sending(settings: Settings) -> Iterator[str]:
                     "<br>".join(_name(syntax) for syntax in each.transfer_syntaxes),
                     each.role,
                 )
-                for each in proposals(destination)
+                for each in proposals(destination, settings.priors)
             ],
         )
     yield "### What the answers mean"
@@ -186,6 +204,13 @@ def _sending(settings: Settings) -> Iterator[str]:
             ),
         ],
     )
+    if settings.priors.archive:
+        yield (
+            "**Earlier films** of a patient are asked for once for each study that arrives, by C-FIND at STUDY, "
+            f"SERIES and IMAGE level and C-{settings.priors.method.upper()} at IMAGE level, for at most "
+            f"{LONGEST_SECONDS:g} s. The answers are checked as if the archive had ignored the keys of the query. Of a "
+            "SOP class each transfer syntax is proposed for itself, so that an image is sent as it is kept."
+        )
     if any(each.storage_commitment for each in settings.destinations):
         yield (
             "**Storage commitment**: asked for after each delivery by N-ACTION; the answer is taken over the same "

@@ -33,6 +33,8 @@ from storage.schema import fetches as fetches_table
 
 STUDY_ROOT_MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
 STUDY_ROOT_GET = "1.2.840.10008.5.1.4.1.2.2.3"
+RETRIEVE = {"get": STUDY_ROOT_GET, "move": STUDY_ROOT_MOVE}
+"""By the method that is set."""
 
 POLL_SECONDS = 1.0
 LONGEST_SECONDS = 60.0
@@ -141,11 +143,10 @@ class Fetcher:
             (evt.EVT_CONN_CLOSE, remove_partial),
             (evt.EVT_C_STORE, self._store),
         ]
-        retrieve = STUDY_ROOT_MOVE if self._is_move else STUDY_ROOT_GET
         association = open_association(
             self._ae_title,
             self._archive,
-            {STUDY_ROOT_FIND: QUERY_SYNTAXES, retrieve: QUERY_SYNTAXES},
+            dict.fromkeys((STUDY_ROOT_FIND, RETRIEVE[self._limits.method]), QUERY_SYNTAXES),
             handlers,
             taken=() if self._is_move else IMAGE_CLASSES,
         )

@@ -19,16 +19,18 @@ from pynetdicom import sop_class as sop_classes
 from pynetdicom.presentation import PresentationContext
 
 from config.load import PACKAGED_SETTINGS, load_settings
-from config.settings import Destination, ResultKind, Settings, Source
+from config.settings import Destination, PriorsSettings, ResultKind, Settings, Source
 from dicom_node.channels.storage import StorageChannel
 from dicom_node.cli import main
 from dicom_node.commitment import STORAGE_COMMITMENT, Committer
 from dicom_node.conformance import statement
 from dicom_node.demo.archive import free_port
 from dicom_node.errors import DeliveryFault
+from dicom_node.fetcher import Fetcher
 from dicom_node.holdings import holdings_of
 from dicom_node.receiver import Receiver
 from storage.folder import DataFolder
+from tests.instances import OWNER
 
 DOCUMENT = Path("docs/conformance.md")
 CELL = re.compile(r"`([0-9.]+)`")
@@ -107,8 +109,9 @@ def test_all_storage_classes_have_the_same_transfer_syntaxes() -> None:
     assert len({frozenset(stated[uid][0]) for uid in classes}) == 1
 
 
+@pytest.mark.parametrize("method", ["get", "move"])
 def test_what_is_proposed_to_a_destination_is_what_the_statement_says(
-    folder: DataFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    folder: DataFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str], method: str
 ) -> None:
     """Every way out is used once, against a peer that writes down what was proposed."""
     to = Destination(
@@ -120,14 +123,15 @@ def test_what_is_proposed_to_a_destination_is_what_the_statement_says(
         storage_commitment=True,
     )
     source = Source(name="pacs", ae_title="PACS", hosts=("127.0.0.1",))  # type: ignore[arg-type]
-    settings = Settings(destinations=(to,), sources=(source,))
+    priors = PriorsSettings(archive="pacs", method=method)  # type: ignore[arg-type]
+    settings = Settings(destinations=(to,), sources=(source,), priors=priors)
     [table] = re.findall(r"### To pacs.*?\n\n(.*?)\n\n", statement(settings), re.DOTALL)
     stated = {(CELL.findall(line)[0]) for line in table.splitlines()[2:]}
-    seen: dict[str, int] = {}
+    seen: dict[str, set[str]] = {}
 
     def asked(event: evt.Event) -> None:
         for context in event.assoc.requestor.requested_contexts:
-            seen[str(context.abstract_syntax)] = len(context.transfer_syntax)
+            seen.setdefault(str(context.abstract_syntax), set()).update(map(str, context.transfer_syntax))
 
     entity = AE("PACS")
     for uid in stated:
@@ -147,11 +151,13 @@ def test_what_is_proposed_to_a_destination_is_what_the_statement_says(
         Committer(settings, to, folder)._ask("1.2.3", [])
     with pytest.raises(DeliveryFault), holdings_of(settings, to) as holdings:
         holdings.instances("1.2", ["1.3"])
+    with Fetcher(settings, folder, OWNER, lambda: None)._association_within_limits():
+        pass
     server.shutdown()
     capsys.readouterr()
     assert set(seen) == stated
     lines = {CELL.findall(line)[0]: line.count("<br>") + 1 for line in table.splitlines()[2:]}
-    assert seen == lines
+    assert {uid: len(syntaxes) for uid, syntaxes in seen.items()} == lines
 
 
 def test_the_packaged_settings_are_a_statement_of_their_own() -> None:

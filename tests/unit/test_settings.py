@@ -375,6 +375,20 @@ def test_an_archive_that_is_asked_for_commitment_may_answer(faults: Any) -> None
     assert "destinations[0].storage_commitment" not in faults(asked + known + "[receiver]\nport = -1\n")
 
 
+def test_earlier_films_come_from_an_archive_that_is_known(faults: Any) -> None:
+    assert faults('[priors]\narchive = "pacs"\n') == {
+        "priors.archive": 'must be the name of one of [[destinations]]; found "pacs", which none has'
+    }
+    assert "a name of 1 to 64" in faults('[priors]\narchive = "Pacs!"\n')["priors.archive"]
+    another = '[logging]\nlevel = "none"\n'
+    asked = another + destination("archive") + '[priors]\narchive = "archive"\n'
+    assert set(faults(asked)) == {"logging.level"}
+    moved = asked + 'method = "move"\n'
+    assert '"PACS" under [[sources]]' in faults(moved)["priors.method"]
+    known = '[[sources]]\nname = "archive"\nae_title = "PACS"\nhosts = ["10.1.2.3"]\n'
+    assert set(faults(moved + known)) == {"logging.level"}
+
+
 def test_one_archive_is_not_two_destinations(faults: Any) -> None:
     assert "every result twice" in faults(destination("a") + destination("b"))["destinations[1]"]
 

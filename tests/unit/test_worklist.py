@@ -72,6 +72,15 @@ def test_what_is_only_stored_is_not_for_reading(folder: DataFolder) -> None:
     assert waiting(folder) == []
 
 
+def test_an_earlier_study_that_was_fetched_is_not_for_reading_until_it_is_sent_to_be_read(
+    folder: DataFolder,
+) -> None:
+    receive(folder, instance(1, is_prior=True))
+    assert waiting(folder) == []
+    receive(folder, instance(1), now=NOW + 5)
+    assert [each.received_at for each in waiting(folder)] == [NOW + 5]
+
+
 @pytest.mark.parametrize(("since", "listed"), [(NOW, 1), (NOW + 1, 0)])
 def test_a_study_is_listed_by_when_its_first_image_came(
     since: float, listed: int, folder: DataFolder
