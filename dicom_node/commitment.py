@@ -157,9 +157,7 @@ class Committer:
         return overdue
 
 
-def take_answer(
-    event: evt.Event, folder: DataFolder, retry: RetrySettings, now: float
-) -> tuple[int, None]:
+def take_answer(event: evt.Event, folder: DataFolder, retry: RetrySettings, now: float) -> tuple[int, None]:
     """Take an archive's N-EVENT-REPORT and return its status and no reply (PS3.4 J.3.3).
 
     0x0110 where it cannot be written down now, so that it is sent again; 0x0115 where it answers nothing that was
