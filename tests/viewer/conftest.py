@@ -85,7 +85,9 @@ def _study(film: Dataset, objects: list[Dataset]) -> Study:
 def ohif(archive: OrthancArchive, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ohif]:
     chromium = tool("chromium")
     if not OHIF_FILES.exists():
-        pytest.skip("optional peer missing: OHIF's files are not in .peers (`make peers` brings them where npm is)")
+        pytest.skip(
+            "optional peer missing: OHIF's files are not in .peers (`make peers` brings them where npm is)"
+        )
     server = OhifServer(OHIF_FILES, archive.url)
     browser = Chromium(chromium, tmp_path_factory.mktemp("chromium"), WIDTH, HEIGHT)
     yield Ohif(browser, server.url)
