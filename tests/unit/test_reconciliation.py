@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
+from apscheduler.triggers.cron import CronTrigger
 from pydicom.dataset import Dataset
 from pydicom.uid import Comprehensive3DSRStorage
 from pynetdicom import AE, evt
@@ -14,6 +15,7 @@ from config.settings import Destination, Settings
 from dicom_node.demo.archive import free_port
 from dicom_node.find import STUDY_ROOT_FIND
 from dicom_node.reconciliation import Finding, Verdict, reconcile
+from dicom_node.sweeps import DAY_SECONDS, NIGHT_HOUR, Sweeps
 from storage import queue, reconciliation
 from storage.folder import DataFolder
 from storage.records import Result
@@ -203,3 +205,24 @@ def test_a_day_has_the_studies_that_were_reported_on_it(sent: DataFolder) -> Non
         assert reconciliation.studies_reported(connection, NOW, NOW + 1) == [STUDY]
         assert reconciliation.studies_reported(connection, NOW + 1, NOW + 2) == []
         assert reconciliation.studies_reported(connection, NOW - 1, NOW) == []
+
+
+def test_every_night_what_an_archive_lost_in_the_last_two_days_is_sent_again(sent: DataFolder) -> None:
+    archive = Archive(BOTH - {("2.25.8", "2.25.2")})
+    to = Destination(name="peer", ae_title="PEER", host="127.0.0.1", port=archive.port)
+    sweeps = Sweeps(Settings(destinations=(to,)), sent, reconciles=True)
+    with archive.listening():
+        assert sweeps.send_missing_again(NOW + 3 * DAY_SECONDS) == 0
+        assert sweeps.send_missing_again(NOW + DAY_SECONDS) == 1
+        assert sweeps.send_missing_again(NOW + DAY_SECONDS) == 0
+    assert states(sent) == [State.DONE, State.QUEUED]
+
+
+@pytest.mark.parametrize("reconciles", [True, False])
+def test_only_the_node_that_sends_asks_the_archives_at_night(folder: DataFolder, reconciles: bool) -> None:
+    sweeps = Sweeps(Settings(), folder, reconciles=reconciles)
+    sweeps.start()
+    at_night = [job for job in sweeps._scheduler.get_jobs() if isinstance(job.trigger, CronTrigger)]
+    sweeps.stop()
+    assert len(at_night) == reconciles
+    assert all(job.next_run_time.hour == NIGHT_HOUR for job in at_night)
