@@ -1,4 +1,4 @@
-"""An archive with a script that is asked for films, by C-FIND and C-GET.
+"""An archive with a script that is asked for films, by C-FIND and C-GET; for C-MOVE it knows nobody to send them to.
 
 It ignores every key but UIDs, as an archive may that supports no others: it answers with whatever it holds, of
 whatever patient and date.
@@ -79,6 +79,9 @@ class QueryArchive:
             for film in films:
                 yield PENDING, film
 
+        def moved(_event: evt.Event) -> Iterator[Any]:
+            yield None, None
+
         def answered(event: evt.Event) -> None:
             status = event.message.command_set.get("Status")
             if event.message.command_set.CommandField == 0x8001:  # C-STORE-RSP
@@ -92,7 +95,12 @@ class QueryArchive:
         server = entity.start_server(
             ("127.0.0.1", self.port),
             block=False,
-            evt_handlers=[(evt.EVT_C_FIND, found), (evt.EVT_C_GET, got), (evt.EVT_DIMSE_RECV, answered)],
+            evt_handlers=[
+                (evt.EVT_C_FIND, found),
+                (evt.EVT_C_GET, got),
+                (evt.EVT_C_MOVE, moved),
+                (evt.EVT_DIMSE_RECV, answered),
+            ],
         )
         try:
             yield self

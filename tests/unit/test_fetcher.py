@@ -8,24 +8,21 @@ import pytest
 from pydicom.dataset import Dataset
 from sqlalchemy import select
 
-from config.settings import Destination, PriorsSettings, Settings
+from config.settings import Destination, PriorsSettings, Settings, Source
 from dicom_node import earlier_films, fetcher
 from dicom_node.demo.archive import free_port
-from dicom_node.fetcher import STUDY_ROOT_GET, USEFUL_SECONDS, Fetcher
+from dicom_node.fetcher import STUDY_ROOT_GET, STUDY_ROOT_MOVE, USEFUL_SECONDS, Fetcher
 from dicom_node.find import STUDY_ROOT_FIND
 from dicom_node.intake import NOT_AUTHORIZED, OUT_OF_RESOURCES
-from storage import fetches, ledger
+from storage import queue
 from storage.folder import DataFolder
-from storage.records import JobKind, Receipt
+from storage.records import JobKind
 from storage.schema import fetches as fetches_table
-from storage.schema import instances, jobs
+from storage.schema import jobs
 from storage.states import State
-from tests.builders import chest_film
-from tests.instances import NOW, OWNER, claim, instance
-from tests.query_archive import AE_TITLE, PENDING, Answers, QueryArchive, as_archived
-
-PATIENT = {"patient_id": "P1", "issuer_of_patient_id": "HOSPITAL", "patient_birth_date": "19500102"}
-STUDY = "1.2.3"
+from tests.fetches import EARLIER, STUDY, arrive, fetched, film_on, outcomes
+from tests.instances import NOW, OWNER
+from tests.query_archive import AE_TITLE, PENDING, Answers, QueryArchive
 
 
 class Clock:
@@ -37,16 +34,6 @@ class Clock:
         return self.now
 
 
-def film_on(date: str, key: str = "1", study: str = "", **changes: Any) -> Dataset:
-    """A film of the patient, small: nobody looks at it here."""
-    identity = {"PatientID": "P1", "IssuerOfPatientID": "HOSPITAL", "PatientBirthDate": "19500102"}
-    attributes = {**identity, "StudyDate": date, **changes}
-    return as_archived(chest_film(key, study=study or f"study on {date}", rows=64, columns=64, **attributes))
-
-
-EARLIER = film_on("20240301")
-
-
 @pytest.fixture
 def archive() -> QueryArchive:
     return QueryArchive(films=[EARLIER])
@@ -54,36 +41,14 @@ def archive() -> QueryArchive:
 
 def fetching(folder: DataFolder, port: int, clock: Clock | None = None, **priors: Any) -> Fetcher:
     destination = Destination(name="archive", ae_title=AE_TITLE, host="127.0.0.1", port=port)
+    source = Source(name="archive", ae_title=AE_TITLE, hosts=("127.0.0.1",))  # type: ignore[arg-type]
     settings = Settings(
         destinations=(destination,),
+        sources=(source,),
         priors=PriorsSettings(archive="archive", **priors),
         storage={"minimum_free_megabytes": 0},  # type: ignore[arg-type]
     )
     return Fetcher(settings, folder, OWNER, lambda: None, clock or Clock())
-
-
-def arrive(folder: DataFolder, number: int = 1, **changes: Any) -> Receipt:
-    """A film that is to be reported, of a study on 2025-03-01."""
-    arrived = instance(number, STUDY, **{**PATIENT, "study_date": "20250301", **changes})
-    with folder.database.write() as connection:
-        receipt = ledger.receive(connection, arrived, 2.0, NOW)
-        fetches.queue_fetch(connection, arrived, NOW)
-    return receipt
-
-
-def fetched(folder: DataFolder) -> list[str]:
-    """The SOP Instance UIDs of the earlier films that came."""
-    with folder.database.read() as connection:
-        return list(
-            connection.execute(select(instances.c.sop_instance_uid).where(instances.c.is_prior)).scalars()
-        )
-
-
-def outcomes(folder: DataFolder) -> list[tuple[str, str | None, int | None]]:
-    """State, reason and number of images of each fetch."""
-    columns = (fetches_table.c.state, fetches_table.c.reason, fetches_table.c.fetched)
-    with folder.database.read() as connection:
-        return [tuple(row) for row in connection.execute(select(*columns).order_by(fetches_table.c.id))]
 
 
 def given_up(folder: DataFolder, one: Fetcher, clock: Clock) -> str:
@@ -335,6 +300,16 @@ def test_a_full_disk_takes_no_earlier_films(
     assert set(archive.statuses) == {OUT_OF_RESOURCES}
 
 
+def test_an_archive_that_does_not_know_where_to_send_is_given_up(
+    folder: DataFolder, archive: QueryArchive
+) -> None:
+    arrive(folder)
+    clock = Clock()
+    with archive.listening(classes=(STUDY_ROOT_FIND, STUDY_ROOT_MOVE)):
+        reason = given_up(folder, fetching(folder, archive.port, clock, method="move"), clock)
+    assert reason == "C-MOVE answered 0xA801, and 1 of 1 images did not come"
+
+
 @pytest.mark.parametrize("patient_id", ["P*", "P?", "P1\\P2", "MÜLLER"])
 def test_a_patients_id_that_would_ask_for_other_patients_is_not_asked_for(
     folder: DataFolder, archive: QueryArchive, patient_id: str
@@ -364,11 +339,11 @@ def test_what_has_waited_too_long_is_of_no_use_any_more(folder: DataFolder, arch
     assert outcomes(folder) == [(State.REJECTED, "waited too long: the report is out", None)]
 
 
-# Nothing waits for it
-
-
-def test_an_earlier_film_is_analysed_when_no_other_waits(folder: DataFolder) -> None:
-    arrive(folder, 1, is_prior=True)
-    arrive(folder, 2)
-    order = [claim(folder, JobKind.ANALYSE) for _ in range(2)]
-    assert [job.is_prior for job in order if job] == [False, True]
+def test_a_fetch_that_was_cut_off_by_a_crash_is_done_again(folder: DataFolder, archive: QueryArchive) -> None:
+    arrive(folder)
+    with folder.database.write() as connection:
+        queue.claim_fetch(connection, "a node that was killed", NOW, 60.0)
+        assert queue.release_leases(connection, fetches_table, NOW, None) == 1
+    with archive.listening():
+        fetching(folder, archive.port).step()
+    assert outcomes(folder) == [(State.DONE, None, 1)]
