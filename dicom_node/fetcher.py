@@ -151,6 +151,7 @@ class Fetcher:
             taken=() if self._is_move else IMAGE_CLASSES,
         )
         timer = threading.Timer(LONGEST_SECONDS, stop, [f"not finished within {LONGEST_SECONDS:g} seconds"])
+        timer.daemon = True
         timer.start()
         self._association = association
         try:

@@ -84,9 +84,7 @@ def receive(
         )
     if known.is_prior and not received.is_prior and receipt is not Receipt.CONFLICT:
         # fetched before as an earlier film, and now sent to be read: it waits from now on, and gets all its attempts
-        connection.execute(
-            update(instances).where(instances.c.id == known.id).values(is_prior=False, received_at=now)
-        )
+        connection.execute(update(instances).where(instances.c.id == known.id).values(received_at=now))
         failed = select(jobs.c.id).where(jobs.c.instance_id == known.id, jobs.c.state == State.FAILED)
         queue.retry_by_hand(connection, jobs, list(connection.execute(failed).scalars()), now)
         queue_report(connection, received.study_instance_uid, now + quiet_seconds, now)
@@ -98,8 +96,13 @@ def queue_report(connection: Connection, study_instance_uid: str, not_before: fl
     """Make sure that a report of the study is queued, not to be made before `not_before`.
 
     A report that is still queued is put off; one that was claimed already is left alone, and a further revision
-    is queued behind it.
+    is queued behind it. What was fetched of the study as earlier films is to be read with the others.
     """
+    connection.execute(
+        update(instances)
+        .where(instances.c.study_instance_uid == study_instance_uid, instances.c.is_prior)
+        .values(is_prior=False)
+    )
     put_off = connection.execute(
         update(jobs)
         .where(
@@ -300,7 +303,8 @@ def retry_jobs(connection: Connection, job_ids: list[int], now: float) -> list[i
     retried = queue.retry_by_hand(connection, jobs, job_ids, now)
     studies = connection.execute(
         select(jobs.c.study_instance_uid)
-        .where(jobs.c.id.in_(retried), jobs.c.kind == JobKind.ANALYSE)
+        .join(instances, instances.c.id == jobs.c.instance_id)
+        .where(jobs.c.id.in_(retried), instances.c.is_prior.is_(False))
         .distinct()
     ).scalars()
     for study_instance_uid in studies.all():

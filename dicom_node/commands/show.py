@@ -63,8 +63,8 @@ def _lines(study: dict[str, Any]) -> list[str]:
             what = "received again with the same pixels and other data, which count since then"
         lines.append(f"  {_time(row['received_at'])} {what}, from {row['source']}: {row['sop_instance_uid']}")
     for row in study["fetches"]:
-        count = "" if row["fetched"] is None else f", {row['fetched']} images"
-        lines.append(f"  {_ended(row)} earlier films: fetch {_state(row)}{count}")
+        count = "" if row["fetched"] is None else f", images fetched: {row['fetched']}"
+        lines.append(f"  {_ended(row)} earlier films: {_state(row)}{count}")
     for row in study["reports"]:
         lines.append(f"  {_ended(row)} report {row['revision']}: job j{row['job']} {_state(row)}")
     for row in study["deliveries"]:

@@ -28,6 +28,8 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     table = Table("", *State)
     table.add_row("jobs", *(str(status["jobs"].get(state, "")) for state in State))
+    if any(status["fetches"].values()):
+        table.add_row("fetches of earlier films", *(str(status["fetches"].get(state, "")) for state in State))
     for destination, counts in sorted(status["deliveries_by_destination"].items()):
         table.add_row(f"deliveries to {destination}", *(str(counts[state]) for state in State))
     console = Console()

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.uid import RLELossless
 
 from dicom_node.demo.archive import AE_TITLE as PACS_AE_TITLE
 from tests.builders import chest_film, encoded, write
@@ -60,12 +61,18 @@ def test_an_earlier_film_of_the_archive_is_in_the_report(
     patient = f"fetched {request.node.callspec.id}"
     earlier = film_of(patient, "20240301")
     for held in (earlier, film_of(patient, "20280301"), film_of(f"not {patient}", "20240301")):
-        pacs.hold(encoded(held))
+        pacs.hold(encoded(held, RLELossless))
     film = film_of(patient, "20250301")
     assert fetching.send(write(film, tmp_path / "film.dcm"), calling="SLOW") == 0
     wait_for(lambda: pacs.results(film.StudyInstanceUID)[0], why="no report")
     [report], _ = pacs.results(film.StudyInstanceUID)
     assert "on 2024-03-01" in said(report), fetching.log
-    assert pacs.results(earlier.StudyInstanceUID) == ([], [earlier])
+    reports, [held] = pacs.results(earlier.StudyInstanceUID)
+    assert (reports, held.SOPInstanceUID) == ([], earlier.SOPInstanceUID)
     [told] = fetching.json("show", film.StudyInstanceUID)["fetches"]
     assert (told["state"], told["fetched"]) == ("done", 1)
+    assert "earlier films: done, images fetched: 1" in fetching.command("show", film.StudyInstanceUID).stdout
+    [story] = fetching.json("show", earlier.StudyInstanceUID)["instances"]
+    assert (story["transfer_syntax_uid"], story["is_prior"]) == (RLELossless, True)
+    assert "fetched as an earlier film from" in fetching.command("show", earlier.StudyInstanceUID).stdout
+    assert earlier.StudyInstanceUID not in fetching.command("worklist").stdout

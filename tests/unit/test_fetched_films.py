@@ -1,4 +1,4 @@
-"""Earlier films that come: by C-MOVE over the archive's own connection, and into a queue where nothing waits for them."""
+"""Earlier films that come: over the archive's own connection by C-MOVE, and analysed when no others wait."""
 
 from collections.abc import Callable, Iterator
 
@@ -13,14 +13,14 @@ from dicom_node.errors import AnalysisDied
 from dicom_node.intake import NOT_AUTHORIZED
 from dicom_node.receiver import Receiver
 from inference.card import SHIPPED, load_card
-from storage import fetches, queue
+from storage import fetches, ledger, queue, retention
 from storage.folder import DataFolder
 from storage.records import Fetch, JobKind, Receipt
 from storage.schema import fetches as fetches_table
 from storage.schema import jobs
 from storage.states import State
-from tests.fetches import EARLIER, arrive, fetched, film_on
-from tests.instances import NOW, OWNER, claim
+from tests.fetches import EARLIER, arrive, fetched, film_on, outcomes
+from tests.instances import NOW, OWNER, analyse, claim, report
 from tests.query_archive import AE_TITLE
 
 # What an archive sends over a connection of its own, by C-MOVE
@@ -95,12 +95,44 @@ def test_what_somebody_else_has_moved_here_is_to_be_reported(
         assert [*connection.execute(select(jobs.c.kind)).scalars()] == [JobKind.ANALYSE, JobKind.REPORT]
 
 
+def test_a_film_that_arrives_queues_the_fetch_with_its_jobs(
+    folder: DataFolder, send: Callable[..., int]
+) -> None:
+    assert send(EARLIER, None) == 0x0000
+    assert outcomes(folder) == [(State.QUEUED, None, None)]
+
+
 # Nothing waits for it
+
+
+def test_a_fetch_that_has_not_ended_keeps_no_study_for_ever(folder: DataFolder) -> None:
+    arrive(folder)
+    analyse(folder)
+    report(folder, [])
+    removed = retention.remove_finished(folder.database, folder.objects, NOW + 1, NOW + 2)
+    assert (removed, outcomes(folder)) == (1, [(State.QUEUED, None, None)])
+
+
+def test_an_earlier_film_that_is_retried_by_hand_is_not_reported(folder: DataFolder) -> None:
+    arrive(folder, is_prior=True)
+    job = claim(folder, JobKind.ANALYSE)
+    assert job is not None
+    with folder.database.write() as connection:
+        queue.give_up(connection, jobs, job.id, OWNER, NOW, "deadline_exceeded")
+        assert ledger.retry_jobs(connection, [job.id], NOW) == [job.id]
+    assert claim(folder, JobKind.REPORT) is None
+
+
+def test_an_earlier_film_of_a_study_that_is_to_be_read_is_no_longer_only_that(folder: DataFolder) -> None:
+    arrive(folder, 1, is_prior=True)
+    arrive(folder, 2)
+    order = [claim(folder, JobKind.ANALYSE) for _ in range(2)]
+    assert [job.is_prior for job in order if job] == [False, False]
 
 
 def test_an_earlier_film_is_analysed_when_no_other_waits(folder: DataFolder) -> None:
     arrive(folder, 1, is_prior=True)
-    arrive(folder, 2)
+    arrive(folder, 2, study_instance_uid="1.2.4")
     order = [claim(folder, JobKind.ANALYSE) for _ in range(2)]
     assert [job.is_prior for job in order if job] == [False, True]
 

@@ -15,7 +15,7 @@ from dicom_node.intake import OUT_OF_RESOURCES
 from dicom_node.receiver import Receiver
 from storage.errors import StorageUnavailable
 from storage.folder import DataFolder
-from storage.schema import instances
+from storage.schema import fetches, instances
 from tests.builders import chest_film
 
 
@@ -51,6 +51,8 @@ def test_success_means_file_and_row(receiving: tuple[DataFolder, Callable[[Datas
     assert rows(folder) == 1
     assert len(list(folder.folder.glob("objects/*/*.dcm"))) == 1
     assert list(folder.objects.incoming.iterdir()) == []
+    with folder.database.read() as connection:  # as it is set, nothing is fetched
+        assert connection.execute(select(func.count()).select_from(fetches)).scalar_one() == 0
 
 
 @pytest.mark.parametrize(
