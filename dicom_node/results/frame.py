@@ -26,7 +26,7 @@ def study_uid(study: StudyReading) -> UID:
 def uid_for(study: StudyReading, kind: str) -> UID:
     """The UID of one `kind` of thing made of this reading."""
     sources = [text_of(film.header, "SOPInstanceUID") for film in study.films]
-    return result_uid(sources, device_uid(study.card), kind, study.revision)
+    return result_uid(study_uid(study), sources, device_uid(study.card), kind, study.revision)
 
 
 def begin_result(

@@ -25,6 +25,9 @@ def device_uid(card: ModelCard) -> UID:
     return derived_uid("device", card.name, card.version, card.sha256)
 
 
-def result_uid(sources: Iterable[str], device: UID, kind: str, revision: int) -> UID:
-    """The UID of one `kind` of object made from the images `sources` (SOP Instance UIDs, in any order)."""
-    return derived_uid("result", *sorted(sources), device, kind, str(revision))
+def result_uid(study: str, sources: Iterable[str], device: UID, kind: str, revision: int) -> UID:
+    """The UID of one `kind` of object made from the images `sources` (SOP Instance UIDs, in any order) of a study.
+
+    An image can be moved to another study, where its first report is another object than the one that it had before.
+    """
+    return derived_uid("result", study, *sorted(sources), device, kind, str(revision))

@@ -519,10 +519,12 @@ class TestNamesOfThings:
         tracked = [item.UID for item in named(report, Code("112040", "DCM", "Tracking Unique Identifier"))]
         assert len({*own, *tracked, report.DeviceUID}) == 7
 
-    def test_the_uids_depend_on_images_model_and_revision_alone(self) -> None:
+    def test_the_uids_depend_on_study_images_model_and_revision_alone(self) -> None:
         uid = report_on(film(likely())).SOPInstanceUID
         assert report_on(film(unlikely())).SOPInstanceUID == uid
         assert report_on(film(likely(), "2")).SOPInstanceUID != uid
+        moved = film(likely(), StudyInstanceUID="1.2.9")
+        assert report_on(moved).SOPInstanceUID != uid
         retrained = replace(CARD, sha256="0" * 64)
         other = build_structured_report(reading(film(likely()), card=retrained), heatmap=None)
         assert other.SOPInstanceUID != uid
