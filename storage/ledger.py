@@ -256,8 +256,9 @@ def destinations_of_earlier(
 def priors(connection: Connection, study_instance_uid: str, most: int) -> list[PriorPrediction]:
     """Return the predictions for the earlier studies of the same patient, at most `most`, newest first.
 
-    The same patient is one with the same ID, issuer and birth date: an ID alone is given twice, and unknown patients
-    share one. A study without a date, or of which the images name different patients, has no earlier ones.
+    The same patient is one with the same ID, issuer and birth date, none but the issuer empty: an ID alone is given
+    twice, and unknown patients share one. A study without a date has no earlier ones; and one of which the images name
+    different patients, while it is being corrected for example, neither has nor is one.
     """
     identity = (instances.c.patient_id, instances.c.issuer_of_patient_id, instances.c.patient_birth_date)
     patients = connection.execute(
@@ -265,9 +266,21 @@ def priors(connection: Connection, study_instance_uid: str, most: int) -> list[P
         .where(instances.c.study_instance_uid == study_instance_uid, instances.c.stored_only.is_(None))
         .group_by(*identity)
     ).all()
-    if len(patients) != 1 or not patients[0][0] or not patients[0][3]:
+    if len(patients) != 1:
         return []
     [(patient_id, issuer, birth_date, study_date)] = patients
+    if not (patient_id and birth_date and study_date):
+        return []
+    beside = instances.alias("beside")
+    is_anothers_too = exists().where(
+        beside.c.study_instance_uid == instances.c.study_instance_uid,
+        beside.c.stored_only.is_(None),
+        or_(
+            beside.c.patient_id != patient_id,
+            beside.c.issuer_of_patient_id != issuer,
+            beside.c.patient_birth_date != birth_date,
+        ),
+    )
     rows = connection.execute(
         select(
             instances.c.study_instance_uid,
@@ -284,6 +297,7 @@ def priors(connection: Connection, study_instance_uid: str, most: int) -> list[P
             instances.c.study_instance_uid != study_instance_uid,
             instances.c.study_date != "",
             instances.c.study_date <= study_date,
+            ~is_anothers_too,
         )
         .order_by(instances.c.study_date.desc(), instances.c.study_instance_uid, predictions.c.score.desc())
     )

@@ -166,9 +166,16 @@ def test_what_may_be_another_patients_is_no_prior(folder: DataFolder, other: dic
     assert studies(folder, {"study_date": "20260101", **other}, {"study_date": "20260301"}) == []
 
 
-def test_a_patient_without_an_id_has_no_priors(folder: DataFolder) -> None:
-    nobody = {"patient_id": "", "study_date": "20260101"}
+@pytest.mark.parametrize("unknown", ["patient_id", "patient_birth_date"])
+def test_a_patient_without_an_id_or_a_birth_date_has_no_priors(folder: DataFolder, unknown: str) -> None:
+    nobody = {unknown: "", "study_date": "20260101"}
     assert studies(folder, nobody, nobody) == []
+
+
+def test_a_study_of_which_the_images_name_two_patients_is_nobodys_prior(folder: DataFolder) -> None:
+    another = instance(7, "1.2.1", **{**PATIENT, "patient_id": "P2", "study_date": "20260101"})  # type: ignore[arg-type]
+    receive(folder, another, now=NOW + 99)
+    assert studies(folder, {"study_date": "20260101"}, {"study_date": "20260301"}) == []
 
 
 def test_what_is_only_stored_gets_neither_analysis_nor_report(folder: DataFolder) -> None:
