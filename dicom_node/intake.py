@@ -20,7 +20,7 @@ from dicom_node.errors import DataSetRefused
 from dicom_node.header import Identity, read_identity
 from dicom_node.logs import where_raised
 from dicom_node.results.equipment import MANUFACTURER
-from storage import audit, fetches, ledger
+from storage import audit, fetches, reception
 from storage.folder import DataFolder
 from storage.records import OWN_RESULT, Difference, Receipt, ReceivedInstance
 
@@ -147,13 +147,13 @@ class Intake:
     def _enter(self, instance: ReceivedInstance, quiet_seconds: float) -> Receipt:
         now = time.time()
         with self._folder.database.read() as connection:
-            known = ledger.known_object(connection, instance.sop_instance_uid)
+            known = reception.known_object(connection, instance.sop_instance_uid)
         differs = Difference.NONE
         if known not in (None, instance.object_key):
             objects = self._folder.objects
             differs = difference(objects.path(known), objects.path(instance.object_key))
         with self._folder.database.write() as connection:
-            receipt = ledger.receive(connection, instance, quiet_seconds, now, differs)
+            receipt = reception.receive(connection, instance, quiet_seconds, now, differs)
             if self._settings.priors.archive and receipt in (Receipt.NEW, Receipt.CORRECTED):
                 fetches.queue_fetch(connection, instance, now)
             audit.append(

@@ -5,7 +5,7 @@ from typing import Any
 from pydicom.dataset import Dataset
 from sqlalchemy import select
 
-from storage import fetches, ledger
+from storage import fetches, reception
 from storage.folder import DataFolder
 from storage.records import Receipt
 from storage.schema import fetches as fetches_table
@@ -32,7 +32,7 @@ def arrive(folder: DataFolder, number: int = 1, **changes: Any) -> Receipt:
     """A film that is to be reported, of a study on 2025-03-01."""
     arrived = instance(number, STUDY, **{**PATIENT, "study_date": "20250301", **changes})
     with folder.database.write() as connection:
-        receipt = ledger.receive(connection, arrived, 2.0, NOW)
+        receipt = reception.receive(connection, arrived, 2.0, NOW)
         fetches.queue_fetch(connection, arrived, NOW)
     return receipt
 

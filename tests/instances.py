@@ -1,6 +1,6 @@
 """Instances as the receiver hands them to the ledger, and the way of a study up to a given step."""
 
-from storage import ledger, queue
+from storage import ledger, queue, reception
 from storage.folder import DataFolder
 from storage.records import Delivery, Job, JobKind, Receipt, ReceivedInstance, Result, StoredPrediction
 
@@ -36,7 +36,7 @@ def instance(number: int = 1, study: str = "1.2.3", **changes: object) -> Receiv
 
 def receive(folder: DataFolder, arrived: ReceivedInstance, now: float = NOW, quiet: float = 2.0) -> Receipt:
     with folder.database.write() as connection:
-        return ledger.receive(connection, arrived, quiet, now)
+        return reception.receive(connection, arrived, quiet, now)
 
 
 def claim(folder: DataFolder, kind: JobKind, now: float = NOW, owner: str = OWNER) -> Job | None:

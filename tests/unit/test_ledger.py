@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import func, select
 
-from storage import ledger, queue
+from storage import ledger, queue, reception
 from storage.errors import LeaseLost
 from storage.folder import DataFolder
 from storage.records import OWN_RESULT, Difference, JobKind, Receipt
@@ -62,7 +62,7 @@ def corrected(folder: DataFolder, now: float = NOW + 20, **changes: object) -> R
     """The first instance again, with the same pixels and other data."""
     arrived = instance(object_key="c" * 64, **changes)
     with folder.database.write() as connection:
-        return ledger.receive(connection, arrived, 2.0, now, Difference.DATA)
+        return reception.receive(connection, arrived, 2.0, now, Difference.DATA)
 
 
 def test_a_corrected_image_is_analysed_and_reported_again(folder: DataFolder) -> None:
@@ -94,7 +94,7 @@ def test_a_sender_that_has_not_heard_of_a_correction_does_not_undo_it(folder: Da
     receive(folder, instance())
     corrected(folder)
     with folder.database.write() as connection:
-        again = ledger.receive(connection, instance(), 2.0, NOW + 30, Difference.DATA)
+        again = reception.receive(connection, instance(), 2.0, NOW + 30, Difference.DATA)
     assert again is Receipt.DUPLICATE
     assert claimed(folder, JobKind.ANALYSE, NOW + 40).object_key == "c" * 64
 
@@ -114,7 +114,7 @@ def test_an_image_that_was_moved_to_another_study_is_reported_there(folder: Data
 def test_other_bytes_that_say_the_same_are_a_duplicate(folder: DataFolder) -> None:
     receive(folder, instance())
     with folder.database.write() as connection:
-        again = ledger.receive(connection, instance(object_key="c" * 64), 2.0, NOW, Difference.NONE)
+        again = reception.receive(connection, instance(object_key="c" * 64), 2.0, NOW, Difference.NONE)
     assert (again, count(folder, conflicting_objects)) == (Receipt.DUPLICATE, 0)
 
 

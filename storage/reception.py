@@ -1,0 +1,224 @@
+"""How an instance enters the ledger: new, the same again, corrected, or another image under a known UID.
+
+The functions take a connection and leave the commit to the caller, who may answer the peer only after it.
+"""
+
+from dataclasses import asdict
+
+from sqlalchemy import Connection, delete, exists, insert, or_, select, update
+from sqlalchemy.sql import func
+
+from storage import queue
+from storage.records import OWN_RESULT, Difference, JobKind, Receipt, ReceivedInstance
+from storage.schema import (
+    conflicting_objects,
+    deliveries,
+    instances,
+    jobs,
+    predictions,
+    results,
+    shadow_answers,
+)
+from storage.states import State
+
+
+def known_object(connection: Connection, sop_instance_uid: str) -> str | None:
+    """Return the key of the bytes that count for an instance, or None where it was never received."""
+    key: str | None = connection.execute(
+        select(instances.c.object_key).where(instances.c.sop_instance_uid == sop_instance_uid)
+    ).scalar()
+    return key
+
+
+def receive(
+    connection: Connection,
+    received: ReceivedInstance,
+    quiet_seconds: float,
+    now: float,
+    difference: Difference = Difference.IMAGE,
+) -> Receipt:
+    """Enter an instance whose bytes are already durable, and queue its analysis and its study's report.
+
+    The same bytes again, and others that differ in nothing that matters, are counted and change nothing. Where they
+    differ in their data they count from now on: the image is analysed and its study reported again. With other pixels
+    under the same UID they are kept aside: the first ones were answered with Success, and stay the ones that count.
+
+    Parameters
+    ----------
+    difference
+        From the bytes that count for this instance, where there are some and they are not the same.
+    """
+    known = connection.execute(
+        select(instances.c.id, instances.c.object_key, instances.c.is_prior).where(
+            instances.c.sop_instance_uid == received.sop_instance_uid
+        )
+    ).one_or_none()
+    if known is None:
+        return _enter(connection, received, quiet_seconds, now)
+    connection.execute(
+        update(instances)
+        .where(instances.c.id == known.id)
+        .values(times_received=instances.c.times_received + 1)
+    )
+    receipt = Receipt.DUPLICATE
+    if received.object_key != known.object_key:
+        receipt = _receive_other_bytes(
+            connection, known.id, known.object_key, received, quiet_seconds, now, difference
+        )
+    if known.is_prior and not received.is_prior and receipt is not Receipt.CONFLICT:
+        # fetched before as an earlier film, and now sent to be read: it waits from now on, and gets all its attempts
+        connection.execute(update(instances).where(instances.c.id == known.id).values(received_at=now))
+        failed = select(jobs.c.id).where(jobs.c.instance_id == known.id, jobs.c.state == State.FAILED)
+        queue.retry_by_hand(connection, jobs, list(connection.execute(failed).scalars()), now)
+        queue_report(connection, received.study_instance_uid, now + quiet_seconds, now)
+        receipt = Receipt.NEW
+    return receipt
+
+
+def queue_report(connection: Connection, study_instance_uid: str, not_before: float, now: float) -> None:
+    """Make sure that a report of the study is queued, not to be made before `not_before`.
+
+    A report that is still queued is put off; one that was claimed already is left alone, and a further revision
+    is queued behind it. What was fetched of the study as earlier films is to be read with the others.
+    """
+    connection.execute(
+        update(instances)
+        .where(instances.c.study_instance_uid == study_instance_uid, instances.c.is_prior)
+        .values(is_prior=False)
+    )
+    put_off = connection.execute(
+        update(jobs)
+        .where(
+            jobs.c.kind == JobKind.REPORT,
+            jobs.c.study_instance_uid == study_instance_uid,
+            jobs.c.state == State.QUEUED,
+        )
+        .values(not_before=not_before)
+    )
+    if put_off.rowcount:
+        return
+    latest = connection.execute(
+        select(func.max(jobs.c.revision)).where(jobs.c.study_instance_uid == study_instance_uid)
+    ).scalar_one()
+    _queue_job(
+        connection,
+        not_before,
+        now,
+        kind=JobKind.REPORT,
+        study_instance_uid=study_instance_uid,
+        revision=(latest or 0) + 1,
+    )
+
+
+def _queue_job(connection: Connection, not_before: float, now: float, **values: object) -> None:
+    connection.execute(
+        insert(jobs).values(state=State.QUEUED, attempts=0, not_before=not_before, queued_at=now, **values)
+    )
+
+
+def _enter(connection: Connection, received: ReceivedInstance, quiet_seconds: float, now: float) -> Receipt:
+    stored_only = (
+        OWN_RESULT if _is_own_result(connection, received.sop_instance_uid) else received.stored_only
+    )
+    instance_id = connection.execute(
+        insert(instances)
+        .values({**asdict(received), "stored_only": stored_only, "received_at": now, "times_received": 1})
+        .returning(instances.c.id)
+    ).scalar_one()
+    if stored_only is None:
+        _queue_job(
+            connection,
+            now,
+            now,
+            kind=JobKind.ANALYSE,
+            study_instance_uid=received.study_instance_uid,
+            instance_id=instance_id,
+        )
+        if not received.is_prior:
+            queue_report(connection, received.study_instance_uid, now + quiet_seconds, now)
+    return Receipt.NEW
+
+
+def _correct(
+    connection: Connection,
+    instance_id: int,
+    replaced_key: str,
+    received: ReceivedInstance,
+    quiet_seconds: float,
+    now: float,
+) -> None:
+    """Let other bytes count for an instance; what was made of the replaced ones stays as it is."""
+    _keep_aside(connection, instance_id, replaced_key, received.source, now, corrected_at=now)
+    values = asdict(received)
+    for unchanged in ("sop_instance_uid", "stored_only", "is_prior"):
+        del values[unchanged]
+    row = connection.execute(
+        update(instances)
+        .where(instances.c.id == instance_id)
+        .values({**values, "object_removed_at": None})
+        .returning(instances.c.stored_only, instances.c.is_prior)
+    ).one()
+    if row.stored_only is not None:
+        return
+    for made in (predictions, shadow_answers):
+        connection.execute(delete(made).where(made.c.instance_id == instance_id))
+    connection.execute(
+        update(jobs)
+        .where(jobs.c.instance_id == instance_id)
+        .values(study_instance_uid=received.study_instance_uid)
+    )
+    queue.corrected(connection, instance_id, now)
+    if not row.is_prior:
+        queue_report(connection, received.study_instance_uid, now + quiet_seconds, now)
+
+
+def _receive_other_bytes(
+    connection: Connection,
+    instance_id: int,
+    known_key: str,
+    received: ReceivedInstance,
+    quiet_seconds: float,
+    now: float,
+    difference: Difference,
+) -> Receipt:
+    aside = connection.execute(
+        select(conflicting_objects.c.corrected_at).where(
+            conflicting_objects.c.instance_id == instance_id,
+            conflicting_objects.c.object_key == received.object_key,
+        )
+    ).one_or_none()
+    if aside is not None:
+        # what a correction has replaced does not come back with a sender that has not heard of it
+        return Receipt.CONFLICT if aside.corrected_at is None else Receipt.DUPLICATE
+    if difference is Difference.NONE:
+        return Receipt.DUPLICATE
+    if difference is Difference.IMAGE:
+        _keep_aside(connection, instance_id, received.object_key, received.source, now, corrected_at=None)
+        return Receipt.CONFLICT
+    _correct(connection, instance_id, known_key, received, quiet_seconds, now)
+    return Receipt.CORRECTED
+
+
+def _keep_aside(
+    connection: Connection,
+    instance_id: int,
+    object_key: str,
+    source: str,
+    now: float,
+    corrected_at: float | None,
+) -> None:
+    connection.execute(
+        insert(conflicting_objects).values(
+            instance_id=instance_id,
+            object_key=object_key,
+            source=source,
+            received_at=now,
+            corrected_at=corrected_at,
+        )
+    )
+
+
+def _is_own_result(connection: Connection, sop_instance_uid: str) -> bool:
+    made = exists().where(results.c.sop_instance_uid == sop_instance_uid)
+    sent = exists().where(deliveries.c.sent_sop_instance_uid == sop_instance_uid)
+    return bool(connection.execute(select(or_(made, sent))).scalar_one())
