@@ -148,24 +148,31 @@ class Intake:
         now = time.time()
         with self._folder.database.read() as connection:
             known = reception.known_object(connection, instance.sop_instance_uid)
-        differs = Difference.NONE
-        if known not in (None, instance.object_key):
-            objects = self._folder.objects
-            differs = difference(objects.path(known), objects.path(instance.object_key))
-        with self._folder.database.write() as connection:
-            receipt = reception.receive(connection, instance, quiet_seconds, now, differs)
-            if self._settings.priors.archive and receipt in (Receipt.NEW, Receipt.CORRECTED):
-                fetches.queue_fetch(connection, instance, now)
-            audit.append(
-                connection,
-                now,
-                "instance_stored",
-                receipt=receipt,
-                source=instance.source,
-                sop_instance_uid=instance.sop_instance_uid,
-                study_instance_uid=instance.study_instance_uid,
-            )
-        return receipt
+        while True:
+            differs = self._difference(known, instance)
+            with self._folder.database.write() as connection:
+                counting = reception.known_object(connection, instance.sop_instance_uid)
+                if counting == known:
+                    receipt = reception.receive(connection, instance, quiet_seconds, now, differs)
+                    if self._settings.priors.archive and receipt in (Receipt.NEW, Receipt.CORRECTED):
+                        fetches.queue_fetch(connection, instance, now)
+                    audit.append(
+                        connection,
+                        now,
+                        "instance_stored",
+                        receipt=receipt,
+                        source=instance.source,
+                        sop_instance_uid=instance.sop_instance_uid,
+                        study_instance_uid=instance.study_instance_uid,
+                    )
+                    return receipt
+            known = counting  # another association brought the instance meanwhile: compared with what counts now
+
+    def _difference(self, known: str | None, instance: ReceivedInstance) -> Difference:
+        if known in (None, instance.object_key):
+            return Difference.NONE
+        objects = self._folder.objects
+        return difference(objects.path(known), objects.path(instance.object_key))
 
 
 def stored_only(identity: Identity, *, analyse_secondary_capture: bool) -> str | None:

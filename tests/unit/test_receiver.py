@@ -1,6 +1,7 @@
 """What the receiver answers when disk or database are in trouble: never Success, and nothing half-kept."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,8 +16,9 @@ from dicom_node.intake import OUT_OF_RESOURCES
 from dicom_node.receiver import Receiver
 from storage.errors import StorageUnavailable
 from storage.folder import DataFolder
-from storage.schema import fetches, instances
+from storage.schema import conflicting_objects, fetches, instances
 from tests.builders import chest_film
+from tests.integration.conftest import wait_for
 
 
 @pytest.fixture
@@ -88,3 +90,18 @@ def test_trouble_of_our_own_is_out_of_resources_and_leaves_no_row(
     assert rows(folder) == 0
     assert list(folder.objects.incoming.iterdir()) == []
     assert send(chest_film()).Status == 0x0000
+
+
+def test_two_images_under_one_uid_that_come_at_the_same_time_are_both_kept(
+    receiving: tuple[DataFolder, Callable[[Dataset], Dataset]],
+) -> None:
+    folder, send = receiving
+    with ThreadPoolExecutor(2) as senders:
+        with folder.database.write():  # until both are there, none is entered
+            answers = [senders.submit(send, chest_film(opacity=opacity)) for opacity in (False, True)]
+            wait_for(lambda: len(list(folder.folder.glob("objects/*/*.dcm"))) == 2)
+        assert [answer.result().Status for answer in answers] == [0x0000, 0x0000]
+    with folder.database.read() as connection:
+        counting = connection.execute(select(instances.c.object_key)).scalar_one()
+        aside = connection.execute(select(conflicting_objects.c.object_key)).scalar_one()
+    assert counting != aside
