@@ -2,37 +2,110 @@
 
 pynetdicom 3.0.4 reads a PDU of whatever length its header announces into memory, and waits for its last byte without
 a time-out: a peer that stops in the middle would hold a connection and two threads for ever, and so would a modality
-that is switched off. Both are mended where a connection opens (EVT_CONN_OPEN), on either side.
+that is switched off. It gathers a message without an end in memory, all but the data set of a C-STORE, starts a thread
+for each N-EVENT-REPORT, and queues every other request while the first is answered. All this is mended where a
+connection opens (EVT_CONN_OPEN), on either side.
 """
 
 import errno
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterable
 
+import structlog
 from pynetdicom import evt
 from pynetdicom.association import Association
+from pynetdicom.pdu_primitives import P_DATA
+
+from dicom_node.logs import where_raised
 
 LONGEST_PDU = 1024 * 1024
 """Bytes; peers send up to the 128 KiB that we announce, and association requests are smaller still."""
+LONGEST_MESSAGE = 1024 * 1024
+"""Bytes of what is kept in memory: a command, a question, an answer, a report about a hundred objects."""
+MOST_UNANSWERED = 16
+"""Requests at once; only one may be where nothing else was negotiated (PS3.7 D.3.3.3), and nothing else is."""
+CANCEL_REQUEST, RESPONSES = 0x0FFF, 0x8000
+"""The command that has no answer, and the bit of those that are one (PS3.7 E.1)."""
 CLOSE_SECONDS = 5.0
+
+_log = structlog.get_logger()
 
 
 def bound(event: evt.Event, seconds: float) -> None:
-    """End a connection whose peer is silent for `seconds` in the middle of a PDU, or announces too long a one."""
+    """End a connection whose peer takes longer than `seconds` for a PDU, or sends too much or what cannot be read."""
     connection = event.assoc.dul.socket
     if connection is None or connection.socket is None:  # closed again already
         return
-    connection.socket.settimeout(seconds)
-    connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    receive = connection.recv
+    connected: socket.socket = connection.socket
+    connected.settimeout(seconds)
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    ended = threading.Event()
 
-    def receive_bounded(nr_bytes: int) -> bytearray:
-        if nr_bytes > LONGEST_PDU:
-            raise OSError(errno.EMSGSIZE, "PDU is too long")
-        return receive(nr_bytes)
+    def cut() -> None:
+        ended.set()  # what has arrived could still be read
+        _shut(connected)
 
-    connection.recv = receive_bounded  # type: ignore[method-assign]
+    def receive(nr_bytes: int) -> bytearray:
+        if nr_bytes > LONGEST_PDU or ended.is_set():
+            raise OSError(errno.EMSGSIZE, "PDU or message is too long")
+        deadline = time.monotonic() + seconds
+        received = bytearray()
+        try:
+            while len(received) < nr_bytes:
+                # a time-out of the socket alone starts anew with every byte
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise TimeoutError("PDU is too slow")
+                connected.settimeout(left)
+                part = connected.recv(nr_bytes - len(received))
+                if not part:
+                    break
+                received += part
+        finally:
+            connected.settimeout(seconds)
+        return received
+
+    connection.recv = receive  # type: ignore[method-assign]
+    _bound_messages(event.assoc, cut)
+
+
+def _bound_messages(association: Association, cut: Callable[[], None]) -> None:
+    """Call `cut` where the peer's message is too long or cannot be read, or it does not wait for its answers."""
+    receive = association.dimse.receive_primitive
+    counting = threading.Lock()
+    unanswered = 0
+
+    def receive_bounded(primitive: P_DATA) -> None:
+        try:
+            receive(primitive)
+        except Exception as error:  # noqa: BLE001 - else it ends pynetdicom's thread, and nobody closes what is open
+            _log.warning("message_unreadable", error_type=type(error).__name__, where=where_raised(error))
+            cut()
+            return
+        message = association.dimse.message
+        if message is None or message.data_set is None:
+            return
+        if message.encoded_command_set.tell() + message.data_set.tell() > LONGEST_MESSAGE:
+            _log.warning("message_too_long", bytes=LONGEST_MESSAGE)
+            cut()
+
+    def count(event: evt.Event) -> None:
+        nonlocal unanswered
+        command = event.message.command_set.get("CommandField", 0)
+        with counting:
+            if event.event is evt.EVT_DIMSE_SENT:
+                unanswered -= command >= RESPONSES
+                return
+            unanswered += command < RESPONSES and command != CANCEL_REQUEST
+        if unanswered > MOST_UNANSWERED:
+            _log.warning("too_many_requests", count=unanswered)
+            cut()
+
+    association.dimse.receive_primitive = receive_bounded  # type: ignore[method-assign]
+    association.bind(evt.EVT_DIMSE_RECV, count)
+    association.bind(evt.EVT_DIMSE_SENT, count)
 
 
 def limit(event: evt.Event, most_bytes: int, exceeded: Callable[[], None]) -> None:
@@ -60,11 +133,15 @@ def end(associations: Iterable[Association]) -> None:
     for association in ending:
         connection = association.dul.socket
         if connection is not None and connection.socket is not None:
-            try:
-                connection.socket.shutdown(socket.SHUT_RDWR)
-            except OSError:  # its peer was faster
-                continue
+            _shut(connection.socket)
     deadline = time.monotonic() + CLOSE_SECONDS
     for association in ending:
         # one that has asked for nothing yet waits for its request a little longer, and holds nothing
         association.join(max(0.0, deadline - time.monotonic()))
+
+
+def _shut(connected: socket.socket) -> None:
+    try:
+        connected.shutdown(socket.SHUT_RDWR)
+    except OSError:  # its peer was faster
+        return
