@@ -60,14 +60,22 @@ def receive(
         .where(instances.c.id == known.id)
         .values(times_received=instances.c.times_received + 1)
     )
+    is_now_to_be_read = known.is_prior and not received.is_prior
+    if is_now_to_be_read and difference is Difference.IMAGE:
+        # what is sent to be read counts, not what the archive has of it, compressed perhaps, or removed here since
+        difference = Difference.DATA
     receipt = Receipt.DUPLICATE
     if received.object_key != known.object_key:
         receipt = _receive_other_bytes(
             connection, known.id, known.object_key, received, quiet_seconds, now, difference
         )
-    if known.is_prior and not received.is_prior and receipt is not Receipt.CONFLICT:
-        # fetched before as an earlier film, and now sent to be read: it waits from now on, and gets all its attempts
-        connection.execute(update(instances).where(instances.c.id == known.id).values(received_at=now))
+    if is_now_to_be_read:
+        # it waits from now on, and gets all its attempts
+        connection.execute(
+            update(instances)
+            .where(instances.c.id == known.id)
+            .values(received_at=now, object_removed_at=None)
+        )
         failed = select(jobs.c.id).where(jobs.c.instance_id == known.id, jobs.c.state == State.FAILED)
         queue.retry_by_hand(connection, jobs, list(connection.execute(failed).scalars()), now)
         queue_report(connection, received.study_instance_uid, now + quiet_seconds, now)
@@ -187,13 +195,13 @@ def _receive_other_bytes(
             conflicting_objects.c.object_key == received.object_key,
         )
     ).one_or_none()
-    if aside is not None:
-        # what a correction has replaced does not come back with a sender that has not heard of it
-        return Receipt.CONFLICT if aside.corrected_at is None else Receipt.DUPLICATE
-    if difference is Difference.NONE:
+    # what a correction has replaced does not come back with a sender that has not heard of it
+    is_replaced = aside is not None and aside.corrected_at is not None
+    if is_replaced or difference is Difference.NONE:
         return Receipt.DUPLICATE
     if difference is Difference.IMAGE:
-        _keep_aside(connection, instance_id, received.object_key, received.source, now, corrected_at=None)
+        if aside is None:
+            _keep_aside(connection, instance_id, received.object_key, received.source, now, corrected_at=None)
         return Receipt.CONFLICT
     _correct(connection, instance_id, known_key, received, quiet_seconds, now)
     return Receipt.CORRECTED

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import func, select
 
-from storage import ledger, queue, reception
+from storage import ledger, queue, reception, retention
 from storage.errors import LeaseLost
 from storage.folder import DataFolder
 from storage.records import OWN_RESULT, Difference, JobKind, Receipt
@@ -129,6 +129,26 @@ def test_a_fetched_film_that_is_then_sent_to_be_read_is_reported(folder: DataFol
     analyse(folder)
     assert receive(folder, instance(), now=NOW + 10) is Receipt.NEW
     assert claim(folder, JobKind.REPORT, NOW + 12) is not None
+
+
+def test_a_fetched_film_that_comes_otherwise_to_be_read_is_read_as_it_came(folder: DataFolder) -> None:
+    receive(folder, instance(is_prior=True))
+    analyse(folder)
+    sent = instance(object_key="5" * 64)  # uncompressed, while the archive has it compressed
+    assert receive(folder, sent, now=NOW + 10) is Receipt.NEW
+    assert claimed(folder, JobKind.ANALYSE, NOW + 10).object_key == "5" * 64
+
+
+def test_a_fetched_film_that_was_removed_and_is_then_sent_to_be_read_is_in_its_report(
+    folder: DataFolder,
+) -> None:
+    receive(folder, instance(is_prior=True))
+    analyse(folder)
+    assert retention.remove_finished(folder.database, folder.objects, NOW + 1, NOW + 1) == 1
+    assert receive(folder, instance(), now=NOW + 10) is Receipt.NEW
+    with folder.database.read() as connection:
+        [film] = ledger.study_instances(connection, "1.2.3")
+    assert film.prediction == PREDICTION
 
 
 PATIENT = {"patient_id": "P1", "issuer_of_patient_id": "A", "patient_birth_date": "19560704"}
