@@ -214,6 +214,12 @@ class Settings(Section):
         """Every destination that gets objects, whatever protocol it speaks."""
         return *self.destinations, *self.web_destinations
 
+    def is_archive(self, source: Source | None) -> bool:
+        """Whether a source is a destination, too: has the AE title or the name of one."""
+        titles = {to.ae_title for to in self.destinations}
+        names = {to.name for to in self.all_destinations}
+        return source is not None and (source.ae_title in titles or source.name in names)
+
     def source_of(self, calling_ae_title: str, address: str) -> Source | None:
         """Find the source that a peer is.
 

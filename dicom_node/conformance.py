@@ -156,8 +156,9 @@ def _receiving(settings: Settings) -> Iterator[str]:
     )
     yield (
         "An instance that comes again with the same pixels and other patient, study or image data counts as "
-        "corrected: it is analysed and its study reported again. One with other pixels under a known UID is kept "
-        "aside, and answered 0x0000. N-EVENT-REPORT (storage commitment) is answered 0x0000, 0x0115 where it "
+        "corrected where it comes from who sent it first, or from a destination: it is analysed and its study "
+        "reported again. From others, and with other pixels under a known UID, it is kept aside, and answered "
+        "0x0000. N-EVENT-REPORT (storage commitment) is answered 0x0000, 0x0115 where it "
         "answers nothing that was asked, and 0x0110 where it cannot be written down now."
     )
 

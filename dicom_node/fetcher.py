@@ -190,7 +190,7 @@ class Fetcher:
         return int(last.Status)
 
     def _store(self, event: evt.Event) -> int | Dataset:
-        return self._intake.store(event, self._archive.name, 0.0, is_prior=True)
+        return self._intake.store(event, self._archive.name, 0.0, is_prior=True, from_archive=True)
 
     def _not_received(self, films: list[FilmInArchive]) -> list[FilmInArchive]:
         with self._folder.database.read() as connection:

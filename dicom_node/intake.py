@@ -56,6 +56,7 @@ class Intake:
         *,
         analyse_secondary_capture: bool = False,
         is_prior: bool = False,
+        from_archive: bool = False,
     ) -> int | Dataset:
         """Answer one C-STORE request (PS3.4 B.2.3); whatever keeps it from being stored, it may be sent again.
 
@@ -67,10 +68,12 @@ class Intake:
             The study is reported when no image of it came for so long.
         is_prior
             It comes because the node asked for it, as an earlier film of a patient: anything else is refused.
+        from_archive
+            Who sends gets results, too: it may correct the data of images that others have sent.
         """
         path = Path(event.dataset_path)
         try:
-            self._take(path, source, quiet_seconds, analyse_secondary_capture, is_prior)
+            self._take(path, source, quiet_seconds, analyse_secondary_capture, is_prior, from_archive)
         except DataSetRefused as refusal:
             _log.warning("instance_refused", source=source, status=refusal.status, comment=refusal.comment)
             return _status(refusal.status, refusal.comment)
@@ -83,7 +86,13 @@ class Intake:
         return SUCCESS
 
     def _take(
-        self, path: Path, source: str, quiet_seconds: float, analyse_secondary_capture: bool, is_prior: bool
+        self,
+        path: Path,
+        source: str,
+        quiet_seconds: float,
+        analyse_secondary_capture: bool,
+        is_prior: bool,
+        from_archive: bool,
     ) -> None:
         started = time.perf_counter()
         self._require_room()
@@ -108,7 +117,7 @@ class Intake:
             study_date=identity.study_date,
             is_prior=is_prior,
         )
-        receipt = self._enter(instance, quiet_seconds)
+        receipt = self._enter(instance, quiet_seconds, from_archive=from_archive)
         log = _log.warning if receipt is Receipt.CONFLICT else _log.info
         log(
             "instance_stored",
@@ -144,7 +153,7 @@ class Intake:
         if not is_asked_for:
             raise DataSetRefused(NOT_AUTHORIZED, "not what was asked for")
 
-    def _enter(self, instance: ReceivedInstance, quiet_seconds: float) -> Receipt:
+    def _enter(self, instance: ReceivedInstance, quiet_seconds: float, *, from_archive: bool) -> Receipt:
         now = time.time()
         with self._folder.database.read() as connection:
             known = reception.known_object(connection, instance.sop_instance_uid)
@@ -153,7 +162,9 @@ class Intake:
             with self._folder.database.write() as connection:
                 counting = reception.known_object(connection, instance.sop_instance_uid)
                 if counting == known:
-                    receipt = reception.receive(connection, instance, quiet_seconds, now, differs)
+                    receipt = reception.receive(
+                        connection, instance, quiet_seconds, now, differs, from_archive=from_archive
+                    )
                     if self._settings.priors.archive and receipt in (Receipt.NEW, Receipt.CORRECTED):
                         fetches.queue_fetch(connection, instance, now)
                     audit.append(
@@ -166,7 +177,9 @@ class Intake:
                         study_instance_uid=instance.study_instance_uid,
                     )
                     return receipt
-            known = counting  # another association brought the instance meanwhile: compared with what counts now
+            known = (
+                counting  # another association brought the instance meanwhile: compared with what counts now
+            )
 
     def _difference(self, known: str | None, instance: ReceivedInstance) -> Difference:
         if known in (None, instance.object_key):

@@ -161,6 +161,7 @@ class Receiver:
             self._settings.quiet_seconds(source),
             analyse_secondary_capture=bool(source and source.analyse_secondary_capture),
             is_prior=self._is_moved_here(event),
+            from_archive=self._settings.is_archive(source),
         )
 
     def _is_moved_here(self, event: evt.Event) -> bool:

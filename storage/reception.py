@@ -36,20 +36,25 @@ def receive(
     quiet_seconds: float,
     now: float,
     difference: Difference = Difference.IMAGE,
+    *,
+    from_archive: bool = False,
 ) -> Receipt:
     """Enter an instance whose bytes are already durable, and queue its analysis and its study's report.
 
     The same bytes again, and others that differ in nothing that matters, are counted and change nothing. Where they
     differ in their data they count from now on: the image is analysed and its study reported again. With other pixels
     under the same UID they are kept aside: the first ones were answered with Success, and stay the ones that count.
+    So are the other data of an image that somebody else has sent, where no archive says so.
 
     Parameters
     ----------
     difference
         From the bytes that count for this instance, where there are some and they are not the same.
+    from_archive
+        Its sender may correct what others have sent.
     """
     known = connection.execute(
-        select(instances.c.id, instances.c.object_key, instances.c.is_prior).where(
+        select(instances.c.id, instances.c.object_key, instances.c.is_prior, instances.c.source).where(
             instances.c.sop_instance_uid == received.sop_instance_uid
         )
     ).one_or_none()
@@ -64,6 +69,9 @@ def receive(
     if is_now_to_be_read and difference is Difference.IMAGE:
         # what is sent to be read counts, not what the archive has of it, compressed perhaps, or removed here since
         difference = Difference.DATA
+    is_trusted = is_now_to_be_read or from_archive or received.source == known.source
+    if difference is Difference.DATA and not is_trusted:
+        difference = Difference.IMAGE
     receipt = Receipt.DUPLICATE
     if received.object_key != known.object_key:
         receipt = _receive_other_bytes(
@@ -156,6 +164,12 @@ def _correct(
     now: float,
 ) -> None:
     """Let other bytes count for an instance; what was made of the replaced ones stays as it is."""
+    connection.execute(
+        delete(conflicting_objects).where(  # they may have been kept aside before
+            conflicting_objects.c.instance_id == instance_id,
+            conflicting_objects.c.object_key == received.object_key,
+        )
+    )
     _keep_aside(connection, instance_id, replaced_key, received.source, now, corrected_at=now)
     values = asdict(received)
     for unchanged in ("sop_instance_uid", "stored_only", "is_prior"):

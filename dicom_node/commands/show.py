@@ -58,7 +58,7 @@ def _lines(study: dict[str, Any]) -> list[str]:
             lines.append(f"      {_ended(row)} job j{row['job']} {_state(row)}")
     for row in study["kept_aside"]:
         if row["corrected_at"] is None:
-            what = "received with other pixels under a known UID, kept aside and not analysed"
+            what = "received with other pixels, or other data from elsewhere, kept aside and not analysed"
         else:
             what = "received again with the same pixels and other data, which count since then"
         lines.append(f"  {_time(row['received_at'])} {what}, from {row['source']}: {row['sop_instance_uid']}")

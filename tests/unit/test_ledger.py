@@ -65,6 +65,26 @@ def corrected(folder: DataFolder, now: float = NOW + 20, **changes: object) -> R
         return reception.receive(connection, arrived, 2.0, now, Difference.DATA)
 
 
+def test_what_others_than_its_source_and_the_archive_say_of_an_image_is_kept_aside(
+    folder: DataFolder,
+) -> None:
+    receive(folder, instance())
+    assert corrected(folder, source="elsewhere", patient_id="ANOTHER") is Receipt.CONFLICT
+    with folder.database.read() as connection:
+        kept = connection.execute(select(instances.c.object_key, instances.c.patient_id)).one()
+    assert kept == (instance().object_key, instance().patient_id)
+    assert claimed(folder, JobKind.ANALYSE, NOW + 20).object_key == instance().object_key
+    for key in ("c", "d", "e"):  # the first of them was kept aside before
+        arrived = instance(object_key=key * 64, source="archive")
+        with folder.database.write() as connection:
+            receipt = reception.receive(
+                connection, arrived, 2.0, NOW + 30, Difference.DATA, from_archive=True
+            )
+        assert receipt is Receipt.CORRECTED
+    assert corrected(folder) is Receipt.DUPLICATE
+    assert count(folder, conflicting_objects) == 3
+
+
 def test_a_corrected_image_is_analysed_and_reported_again(folder: DataFolder) -> None:
     receive(folder, instance())
     analyse(folder)

@@ -11,7 +11,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE
 from sqlalchemy import func, select
 
-from config.settings import Settings, Source
+from config.settings import Destination, Settings, Source, WebDestination
 from dicom_node.intake import OUT_OF_RESOURCES
 from dicom_node.receiver import Receiver
 from storage.errors import StorageUnavailable
@@ -19,6 +19,17 @@ from storage.folder import DataFolder
 from storage.schema import conflicting_objects, fetches, instances
 from tests.builders import chest_film
 from tests.integration.conftest import wait_for
+
+
+def send_as(title: str, host: str, port: int, film: Dataset) -> Dataset:
+    film.file_meta = FileMetaDataset()
+    film.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    entity = AE(title)
+    entity.add_requested_context(film.SOPClassUID, ExplicitVRLittleEndian)
+    association = entity.associate(host, port, ae_title="CXR_NODE")
+    answer = association.send_c_store(film)
+    association.release()
+    return answer
 
 
 @pytest.fixture
@@ -29,14 +40,7 @@ def receiving(folder: DataFolder) -> Iterator[tuple[DataFolder, Callable[[Datase
     host, port = receiver.start()
 
     def send(film: Dataset) -> Dataset:
-        film.file_meta = FileMetaDataset()
-        film.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        entity = AE("PACS")
-        entity.add_requested_context(film.SOPClassUID, ExplicitVRLittleEndian)
-        association = entity.associate(host, port, ae_title="CXR_NODE")
-        answer = association.send_c_store(film)
-        association.release()
-        return answer
+        return send_as("PACS", host, port, film)
 
     yield folder, send
     receiver.stop()
@@ -105,3 +109,32 @@ def test_two_images_under_one_uid_that_come_at_the_same_time_are_both_kept(
         counting = connection.execute(select(instances.c.object_key)).scalar_one()
         aside = connection.execute(select(conflicting_objects.c.object_key)).scalar_one()
     assert counting != aside
+
+
+@pytest.mark.parametrize(
+    ("again", "counts"),
+    [("MODALITY", "corrected"), ("ARCHIVE", "corrected"), ("WEB_PACS", "corrected"), ("STRANGER", "first")],
+)
+def test_an_image_is_corrected_by_who_sent_it_or_an_archive_and_by_nobody_else(
+    folder: DataFolder, again: str, counts: str
+) -> None:
+    """Two archives get results: one under its AE title, one on the web, under the name that it has as a source."""
+    sources = tuple(
+        Source(name=title.lower(), ae_title=title, hosts=("127.0.0.1",))  # type: ignore[arg-type]
+        for title in ("MODALITY", "ARCHIVE", "WEB_PACS", "STRANGER")
+    )
+    archive = Destination(name="results", ae_title="ARCHIVE", host="127.0.0.1", port=104)
+    web = WebDestination(name="web_pacs", url="https://archive.example/dicom-web")
+    settings = Settings(
+        sources=sources,
+        destinations=(archive,),
+        web_destinations=(web,),
+        receiver={"port": 0},  # type: ignore[arg-type]
+    )
+    receiver = Receiver(settings, folder, lambda: None)
+    host, port = receiver.start()
+    for title, patient in (("MODALITY", "first"), (again, "corrected")):
+        assert send_as(title, host, port, chest_film(PatientID=patient)).Status == 0x0000
+    receiver.stop()
+    with folder.database.read() as connection:
+        assert connection.execute(select(instances.c.patient_id)).scalar_one() == counts
