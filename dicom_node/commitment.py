@@ -148,7 +148,7 @@ class Committer:
     def _end_overdue(self, awaited: list[Awaited], now: float) -> list[Awaited]:
         """Leave to a person what the archive has promised nothing about for as long as deliveries are tried."""
         give_up_after = self._retry.deliver_give_up_days * DAY
-        overdue = [each for each in awaited if now - each.queued_at >= give_up_after]
+        overdue = [each for each in awaited if now - each.since >= give_up_after]
         if overdue:
             with self._folder.database.write() as connection:
                 for each in overdue:
@@ -202,7 +202,7 @@ def _write_down(
         missed = commitment.find(connection, destination, failed)
         for each in missed:
             reason = f"not committed: 0x{failed[each.sent_sop_instance_uid or each.sop_instance_uid]:04X}"
-            decision = decide(_policy(retry), each.attempts, each.queued_at, now, random.random)
+            decision = decide(_policy(retry), each.attempts, each.since, now, random.random)
             if isinstance(decision, GiveUp):
                 commitment.give_up(connection, each, now, reason)
             else:

@@ -22,7 +22,7 @@ from dicom_node.sweeps import Sweeps
 from dicom_node.worker import Worker
 from inference.card import SHIPPED, load_card
 from inference.errors import ModelDamaged
-from storage import audit, queue, views
+from storage import audit, commitment, queue, views
 from storage.folder import DataFolder
 from storage.schema import deliveries, fetches, jobs
 
@@ -145,17 +145,21 @@ class Node:
         """Queue what this role's killed predecessor was doing: the role's lock says that it is gone."""
         now = time.time()
         attempts = self._settings.retry.analyse_attempts
-        taken_back = 0
+        taken_back = not_asked = 0
         with self._folder.database.write() as connection:
             if Role.ANALYSE in self._roles:
                 taken_back += queue.release_leases(connection, jobs, now, attempts)
             if Role.DELIVER in self._roles:
                 taken_back += queue.release_leases(connection, deliveries, now, None)
                 taken_back += queue.release_leases(connection, fetches, now, None)
+                promising = [to.name for to in self._settings.destinations if to.storage_commitment]
+                not_asked = commitment.ask_only(connection, promising, now)
             audit.append(connection, now, "node_started", roles=sorted(self._roles))
             waiting = views.open_deliveries(connection)
         if taken_back:
             _log.warning("work_taken_back", count=taken_back)
+        if not_asked:
+            _log.warning("commitment_no_longer_asked", count=not_asked)
         configured = {to.name for to in (*self._settings.all_destinations, *self._settings.hl7)}
         for destination in waiting.keys() - configured:
             _log.error("destination_not_configured", destination=destination, count=waiting[destination])

@@ -128,14 +128,16 @@ class Sender:
 
     def _note_delivered(self, delivery: Delivery, sent: Delivered) -> None:
         now = self._clock()
-        values = {"status": sent.status, "sent_sop_instance_uid": sent.sent_sop_instance_uid}
         with self._folder.database.write() as connection:
-            if sent.awaits_commitment:
-                queue.deliver(connection, delivery.id, self._owner, now, **values)
-            else:
-                queue.succeed(
-                    connection, deliveries, delivery.id, self._owner, now, delivered_at=now, **values
-                )
+            queue.arrived(
+                connection,
+                delivery.id,
+                self._owner,
+                now,
+                awaits_commitment=sent.awaits_commitment,
+                status=sent.status,
+                sent_sop_instance_uid=sent.sent_sop_instance_uid,
+            )
             audit.append(
                 connection,
                 now,

@@ -4,10 +4,10 @@ Each request has a transaction UID that the archive's answer carries; an answer 
 nothing. What is asked again gets a new one, and the answer to either counts, since some archives answer after hours.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, case, insert, or_, select, update
 from sqlalchemy.sql import func
 
 from storage.schema import commitment_requests, deliveries, results
@@ -18,12 +18,13 @@ from storage.states import Event, State, origins, target
 class Awaited:
     """A delivered result whose destination has not promised to keep it yet.
 
-    `sent_sop_instance_uid` is set where another form of the result was sent, under that UID.
+    `since` is when it was first delivered, or queued again after that. `sent_sop_instance_uid` is set where another
+    form of the result was sent, under that UID.
     """
 
     delivery_id: int
     attempts: int
-    queued_at: float
+    since: float
     sop_class_uid: str
     sop_instance_uid: str
     sent_sop_instance_uid: str | None
@@ -109,6 +110,22 @@ def give_up(connection: Connection, awaited: Awaited, now: float, reason: str) -
     _change(connection, awaited, Event.GIVE_UP, ended_at=now, reason=reason)
 
 
+def ask_only(connection: Connection, destinations: Collection[str], now: float) -> int:
+    """End what waits for a promise of any other destination, which nobody asks; return how many deliveries."""
+    return connection.execute(
+        update(deliveries)
+        .where(
+            deliveries.c.state.in_(origins(Event.PROMISE_NOT_WANTED)),
+            deliveries.c.destination.not_in(destinations),
+        )
+        .values(
+            state=target(Event.PROMISE_NOT_WANTED),
+            ended_at=now,
+            reason="delivered, and by the settings no longer to be committed",
+        )
+    ).rowcount
+
+
 def _change(connection: Connection, awaited: Awaited, event: Event, **values: object) -> None:
     """Make one transition; no row changes where another answer came first."""
     connection.execute(
@@ -129,7 +146,10 @@ def _awaited(
         select(
             deliveries.c.id,
             deliveries.c.attempts,
-            deliveries.c.queued_at,
+            case(
+                (deliveries.c.delivered_at > deliveries.c.queued_at, deliveries.c.delivered_at),
+                else_=deliveries.c.queued_at,
+            ),
             results.c.sop_class_uid,
             results.c.sop_instance_uid,
             deliveries.c.sent_sop_instance_uid,

@@ -104,19 +104,15 @@ def succeed(connection: Connection, table: Table, row_id: int, owner: str, now: 
     _end(connection, table, row_id, owner, Event.SUCCEED, ended_at=now, reason=None, **values)
 
 
-def deliver(connection: Connection, row_id: int, owner: str, now: float, **values: Any) -> None:
-    """End the sending of a delivery whose destination is now to promise that it keeps it. Raises LeaseLost."""
-    _end(
-        connection,
-        deliveries,
-        row_id,
-        owner,
-        Event.DELIVER,
-        delivered_at=now,
-        not_before=now,
-        reason=None,
-        **values,
-    )
+def arrived(
+    connection: Connection, row_id: int, owner: str, now: float, *, awaits_commitment: bool, **values: Any
+) -> None:
+    """End the sending of a delivery, whose destination may still have to promise that it keeps it. Raises LeaseLost."""
+    values |= {"delivered_at": func.coalesce(deliveries.c.delivered_at, now), "reason": None}
+    if awaits_commitment:
+        _end(connection, deliveries, row_id, owner, Event.DELIVER, not_before=now, **values)
+    else:
+        _end(connection, deliveries, row_id, owner, Event.SUCCEED, ended_at=now, **values)
 
 
 def reject(

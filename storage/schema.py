@@ -182,11 +182,12 @@ deliveries = Table(
     Column("status", Integer),
     # set where another form of the result was sent, because the destination refused the first one
     Column("sent_sop_instance_uid", UID, index=True),
-    # when the destination said that it has the object
+    # when the destination first said that it has the object
     Column("delivered_at", Float),
     *_state_columns(State),
     UniqueConstraint("result_id", "destination"),
     Index(None, "state", "destination", "not_before"),
+    Index(None, "delivered_at"),
 )
 
 commitment_requests = Table(

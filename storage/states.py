@@ -1,9 +1,9 @@
 """The one state machine of jobs and deliveries, as data.
 
 A delivery to an archive that promises to keep what it got (storage commitment, PS3.4 annex J) is not done when it is
-delivered: it waits for that promise. To other destinations, delivered is done. Every change of state in the database
-is one row of `TRANSITIONS`; `storage.queue` turns a row into a guarded UPDATE, so what is not in this table cannot
-happen.
+delivered: it waits for that promise. To other destinations, and where the promise is no longer wanted, delivered is
+done. Every change of state in the database is one row of `TRANSITIONS`; `storage.queue` turns a row into a guarded
+UPDATE, so what is not in this table cannot happen.
 """
 
 from enum import StrEnum
@@ -30,6 +30,7 @@ class Event(StrEnum):
     DELIVER = "deliver"
     COMMIT = "commit"
     NOT_COMMITTED = "not_committed"
+    PROMISE_NOT_WANTED = "promise_not_wanted"
     FOUND_MISSING = "found_missing"
     REJECT = "reject"
     RETRY_LATER = "retry_later"
@@ -47,6 +48,7 @@ TRANSITIONS = MappingProxyType(
         (State.RUNNING, Event.DELIVER): State.DELIVERED,
         (State.DELIVERED, Event.COMMIT): State.COMMITTED,
         (State.DELIVERED, Event.NOT_COMMITTED): State.QUEUED,
+        (State.DELIVERED, Event.PROMISE_NOT_WANTED): State.DONE,
         (State.DELIVERED, Event.GIVE_UP): State.FAILED,
         (State.DONE, Event.FOUND_MISSING): State.QUEUED,
         (State.DELIVERED, Event.FOUND_MISSING): State.QUEUED,

@@ -10,11 +10,12 @@ from dicom_node.node import Node, Role
 from dicom_node.results import encode
 from dicom_node.results.structured_report import build_structured_report
 from dicom_node.sweeps import LEFTOVERS_AFTER_SECONDS, Sweeps
+from storage import queue
 from storage.folder import DataFolder
 from storage.records import JobKind, Result
 from storage.schema import deliveries, jobs
 from storage.states import State
-from tests.instances import NOW, analyse, claim_delivery, claimed, instance, receive, report
+from tests.instances import NOW, OWNER, analyse, claim_delivery, claimed, instance, receive, report
 from tests.integration.conftest import wait_for
 from tests.readings import film, likely, reading
 
@@ -50,6 +51,17 @@ def test_a_delivery_that_was_under_way_when_the_node_was_killed_is_made_after_th
     wait_for(lambda: states(folder) == [State.REJECTED])
     node.stop()
     peer.shutdown()
+
+
+def test_nobody_waits_for_a_promise_that_is_no_longer_asked_for(folder: DataFolder) -> None:
+    outbox(folder)
+    with folder.database.write() as connection:
+        queue.arrived(connection, 1, OWNER, NOW, awaits_commitment=True)
+    settings = Settings(node=NodeSettings(data_dir=folder.folder))
+    node = Node(settings, frozenset({Role.DELIVER}))
+    node.start()
+    assert states(folder) == [State.DONE]
+    node.stop()
 
 
 def test_the_sweep_frees_what_dead_workers_and_senders_held(folder: DataFolder) -> None:

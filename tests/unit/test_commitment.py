@@ -201,6 +201,17 @@ def test_an_archive_that_answered_success_and_lost_the_object_gets_it_again(outb
     assert (kept["state"], kept["reason"], kept["attempts"]) == (State.COMMITTED, None, 2)
 
 
+def test_an_archive_that_was_down_for_long_is_given_all_its_time_to_promise(outbox: DataFolder) -> None:
+    archive, clock = Archive(), Clock()
+    sender, committer = parts(outbox, archive, clock, deliver_give_up_days=1.0)
+    clock.now += 0.99 * 86400
+    sender.step()
+    clock.now += 0.02 * 86400
+    with archive.listening(promise):
+        committer.step()
+    assert row(outbox)["state"] == State.COMMITTED
+
+
 def test_an_archive_that_never_keeps_anything_ends_with_a_person(outbox: DataFolder) -> None:
     archive, clock = Archive(), Clock()
     sender, committer = parts(outbox, archive, clock, deliver_give_up_days=1.0)

@@ -10,6 +10,7 @@ DESIGN = [
     ("running", "deliver", "delivered"),
     ("delivered", "commit", "committed"),
     ("delivered", "not_committed", "queued"),
+    ("delivered", "promise_not_wanted", "done"),
     ("delivered", "give_up", "failed"),
     ("done", "found_missing", "queued"),
     ("delivered", "found_missing", "queued"),

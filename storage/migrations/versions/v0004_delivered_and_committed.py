@@ -41,5 +41,6 @@ def upgrade() -> None:
         deliveries.add_column(sa.Column("delivered_at", sa.Float(), nullable=True))
         deliveries.drop_constraint(op.f("ck_deliveries_state"), type_="check")
         deliveries.create_check_constraint(op.f("ck_deliveries_state"), states)
+    op.create_index(op.f("ix_deliveries_delivered_at"), "deliveries", ["delivered_at"])
     # until here delivered was done
     op.execute("UPDATE deliveries SET delivered_at = ended_at WHERE state = 'done'")
