@@ -5,7 +5,7 @@ So the archive itself is asked, at instance level; what it misses is sent again 
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -23,6 +23,8 @@ STORED_KINDS = tuple(
     kind for kind in ResultKind if kind not in (ResultKind.REVIEW_WORKITEM, ResultKind.HL7_MESSAGE)
 )
 """Results that an archive can be asked for: the others are messages and tasks."""
+FAULTS_IN_A_ROW = 3
+"""An archive that cannot be asked about so many studies is asked no more: each may take minutes."""
 MISSED = "answered with Success and missing when asked"
 
 _log = structlog.get_logger()
@@ -71,13 +73,33 @@ def reconcile(
     """
     for destination in settings.all_destinations:
         with holdings_of(settings, destination) as holdings:
+            asked = _WhileItAnswers(holdings)
             for study in studies:
                 with folder.database.read() as connection:
                     expected = reconciliation.expected_of(connection, study, destination.name, STORED_KINDS)
                 kept = {each.delivery_id for each in expected if each.is_kept}
-                for finding in compare(expected, holdings):
+                for finding in compare(expected, asked):
                     is_healed = heal and finding.verdict is Verdict.MISSING and finding.delivery in kept
                     yield _heal(finding, folder, clock()) if is_healed else finding
+
+
+class _WhileItAnswers:
+    """Holdings that are asked no more once they could not be asked too often."""
+
+    def __init__(self, holdings: Holdings) -> None:
+        self._holdings = holdings
+        self._faults: list[DeliveryFault] = []
+
+    def instances(self, study_instance_uid: str, series_instance_uids: Iterable[str]) -> set[str]:
+        if len(self._faults) == FAULTS_IN_A_ROW:
+            raise self._faults[-1]
+        try:
+            held = self._holdings.instances(study_instance_uid, series_instance_uids)
+        except DeliveryFault as fault:
+            self._faults.append(fault)
+            raise
+        self._faults.clear()
+        return held
 
 
 def compare(expected: list[Expected], holdings: Holdings) -> list[Finding]:

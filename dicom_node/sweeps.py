@@ -5,6 +5,7 @@ APScheduler 3.11 keeps the time; it is never the queue. A sweep that is late run
 
 import time
 from collections.abc import Callable
+from itertools import takewhile
 
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -39,6 +40,7 @@ class Sweeps:
     def __init__(self, settings: Settings, folder: DataFolder, *, reconciles: bool) -> None:
         self._settings = settings
         self._folder = folder
+        self._stopping = False
         self._scheduler = BackgroundScheduler(
             timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         )
@@ -58,7 +60,8 @@ class Sweeps:
         self._scheduler.start()
 
     def stop(self) -> None:
-        """End, after the sweep that is under way."""
+        """End, after the sweep that is under way, or after the study that it is asking about."""
+        self._stopping = True
         self._scheduler.shutdown()
 
     def expire_leases(self, now: float) -> int:
@@ -82,13 +85,13 @@ class Sweeps:
         )
 
     def send_missing_again(self, now: float) -> int:
-        """Ask every archive for what was made since the night before last; return how many results it gets again."""
+        """Ask every archive for what arrived since the night before last; return how many results it gets again."""
         with self._folder.database.read() as connection:
-            studies = reconciliation.studies_reported(
+            studies = reconciliation.studies_delivered(
                 connection, now - RECONCILED_SECONDS, now - HOUR_SECONDS
             )
         found = reconcile(self._settings, self._folder, studies, heal=True, clock=lambda: now)
-        return sum(finding.is_sent_again for finding in found)
+        return sum(finding.is_sent_again for finding in takewhile(lambda _: not self._stopping, found))
 
     def remove_leftovers(self, now: float) -> int:
         """Delete what an aborted transfer left in the incoming folder; return how many files."""

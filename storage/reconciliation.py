@@ -38,6 +38,18 @@ def studies_reported(connection: Connection, since: float, before: float) -> lis
     return list(rows.scalars())
 
 
+def studies_delivered(connection: Connection, since: float, before: float) -> list[str]:
+    """Return the studies of which a result first arrived at a destination from `since` on and before `before`."""
+    rows = connection.execute(
+        select(results.c.study_instance_uid)
+        .join(deliveries, deliveries.c.result_id == results.c.id)
+        .where(deliveries.c.delivered_at >= since, deliveries.c.delivered_at < before)
+        .distinct()
+        .order_by(results.c.study_instance_uid)
+    )
+    return list(rows.scalars())
+
+
 def expected_of(
     connection: Connection, study_instance_uid: str, destination: str, kinds: Iterable[str]
 ) -> list[Expected]:
@@ -79,7 +91,6 @@ def send_again(connection: Connection, delivery_id: int, now: float, reason: str
             not_before=now,
             queued_at=now,
             ended_at=None,
-            delivered_at=None,
             reason=reason,
         )
     )

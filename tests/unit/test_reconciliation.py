@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 from config.settings import Destination, Settings
 from dicom_node.demo.archive import free_port
 from dicom_node.find import STUDY_ROOT_FIND
-from dicom_node.reconciliation import Finding, Verdict, reconcile
+from dicom_node.reconciliation import FAULTS_IN_A_ROW, Finding, Verdict, reconcile
 from dicom_node.sweeps import DAY_SECONDS, NIGHT_HOUR, Sweeps
 from storage import queue, reconciliation
 from storage.folder import DataFolder
@@ -79,6 +79,10 @@ REPORT, HEATMAP = result(1), Result("heatmap", "1.2.840.10008.5.1.4.1.1.7", "2.2
 @pytest.fixture
 def sent(folder: DataFolder) -> DataFolder:
     """A study whose report and heatmap the archive has answered with Success."""
+    return sent_at(folder, NOW)
+
+
+def sent_at(folder: DataFolder, now: float) -> DataFolder:
     receive(folder, instance(), quiet=0.0)
     analyse(folder)
     report(folder, [REPORT, HEATMAP], ("peer",), NOW)
@@ -86,7 +90,7 @@ def sent(folder: DataFolder) -> DataFolder:
         delivery = claim_delivery(folder, "peer")
         assert delivery is not None
         with folder.database.write() as connection:
-            queue.succeed(connection, deliveries, delivery.id, OWNER, NOW)
+            queue.arrived(connection, delivery.id, OWNER, now, awaits_commitment=False)
     return folder
 
 
@@ -216,6 +220,35 @@ def test_every_night_what_an_archive_lost_in_the_last_two_days_is_sent_again(sen
         assert sweeps.send_missing_again(NOW + DAY_SECONDS) == 1
         assert sweeps.send_missing_again(NOW + DAY_SECONDS) == 0
     assert states(sent) == [State.DONE, State.QUEUED]
+
+
+def test_what_arrived_long_after_it_was_made_is_asked_for_as_well(folder: DataFolder) -> None:
+    days = 5 * DAY_SECONDS
+    sent_at(folder, NOW + days)
+    archive = Archive()
+    to = Destination(name="peer", ae_title="PEER", host="127.0.0.1", port=archive.port)
+    sweeps = Sweeps(Settings(destinations=(to,)), folder, reconciles=True)
+    with archive.listening():
+        assert sweeps.send_missing_again(NOW + days + DAY_SECONDS) == 2
+
+
+def test_an_archive_that_cannot_be_asked_is_not_asked_about_each_of_many_studies(sent: DataFolder) -> None:
+    archive = Archive()
+    to = Destination(name="peer", ae_title="PEER", host="127.0.0.1", port=archive.port)
+    with archive.listening(status=0xA700):
+        found = list(reconcile(Settings(destinations=(to,)), sent, [STUDY] * 50, heal=True))
+    assert len(archive.asked) == FAULTS_IN_A_ROW
+    assert (len(found), {finding.verdict for finding in found}) == (100, {Verdict.IN_DOUBT})
+
+
+def test_a_node_that_stops_at_night_does_not_ask_about_all_studies_first(sent: DataFolder) -> None:
+    archive = Archive()
+    to = Destination(name="peer", ae_title="PEER", host="127.0.0.1", port=archive.port)
+    sweeps = Sweeps(Settings(destinations=(to,)), sent, reconciles=True)
+    sweeps.start()
+    sweeps.stop()
+    with archive.listening():
+        assert sweeps.send_missing_again(NOW + DAY_SECONDS) == 0
 
 
 @pytest.mark.parametrize("reconciles", [True, False])
