@@ -177,9 +177,7 @@ class Intake:
                         study_instance_uid=instance.study_instance_uid,
                     )
                     return receipt
-            known = (
-                counting  # another association brought the instance meanwhile: compared with what counts now
-            )
+            known = counting  # another association brought it meanwhile: compared with what counts now
 
     def _difference(self, known: str | None, instance: ReceivedInstance) -> Difference:
         if known in (None, instance.object_key):

@@ -28,8 +28,9 @@ def claim_job(
 ) -> Job | None:
     """Claim the job of this kind that has been due for longest, or None.
 
-    A report is due when its study has been quiet (`not_before`) and no image of the study is still being analysed. An
-    earlier film that was fetched is looked at when no other waits.
+    A report is due when its study has been quiet (`not_before`), no image of the study is still being analysed, and no
+    earlier report of it waits to be tried again: it is to name that one. An earlier film that was fetched is looked at
+    when no other waits.
     """
     conditions: list[ColumnElement[bool]] = [jobs.c.kind == kind]
     if kind is JobKind.ANALYSE:
@@ -38,14 +39,19 @@ def claim_job(
             connection, jobs, conditions, owner, now, lease_seconds
         )
     else:
-        images = jobs.alias("images")
-        conditions.append(
+        images, earlier = jobs.alias("images"), jobs.alias("earlier")
+        conditions += [
             ~exists().where(
                 images.c.study_instance_uid == jobs.c.study_instance_uid,
                 images.c.kind == JobKind.ANALYSE,
                 images.c.state.in_(OPEN),
-            )
-        )
+            ),
+            ~exists().where(
+                earlier.c.study_instance_uid == jobs.c.study_instance_uid,
+                earlier.c.revision < jobs.c.revision,
+                earlier.c.state.in_(OPEN),
+            ),
+        ]
         row = _claim(connection, jobs, conditions, owner, now, lease_seconds)
     if row is None:
         return None

@@ -5,8 +5,8 @@ missing   it answered that it has it, and has it no more; --heal sends it again
 extra     it has an object in a series of this node that it was never sent under this UID
 in doubt  the object has not arrived yet, or the archive cannot be asked: the reason tells
 
-Without a STUDY it is the day before, or the one that --day names. Every night the node does the same by itself for the
-last two days, and sends again what is missing. The exit status is 0 where everything is held.
+Without a STUDY it is the day before, or the one that --day names. Every night the node does the same by itself for what
+arrived in the last two days, and sends again what is missing. The exit status is 0 where everything is held.
 """
 
 import argparse

@@ -53,6 +53,24 @@ def test_a_job_put_off_is_not_claimed_before_its_time(folder: DataFolder) -> Non
     assert claimed(folder, JobKind.ANALYSE, NOW + 5).attempts == 2
 
 
+def test_a_report_waits_for_the_one_before_it_that_is_tried_again(folder: DataFolder) -> None:
+    receive(folder, instance(1), quiet=0.0)
+    analyse(folder)
+    first = claimed(folder, JobKind.REPORT)
+    receive(folder, instance(2), quiet=0.0)
+    analyse(folder)
+    with folder.database.write() as connection:
+        queue.retry_later(connection, jobs, first.id, OWNER, NOW + 5, "worker_died")
+    assert claim(folder, JobKind.REPORT, NOW + 4) is None
+    assert [claimed(folder, JobKind.REPORT, NOW + 5).revision, claim(folder, JobKind.REPORT, NOW + 5)] == [
+        1,
+        None,
+    ]
+    with folder.database.write() as connection:
+        queue.give_up(connection, jobs, first.id, OWNER, NOW + 6, "worker_died")
+    assert claimed(folder, JobKind.REPORT, NOW + 6).revision == 2
+
+
 def test_the_time_of_the_first_claim_stays_through_retries(folder: DataFolder) -> None:
     receive(folder, instance())
     job = claimed(folder, JobKind.ANALYSE)
