@@ -9,9 +9,10 @@ from pydicom.sr.coding import Code
 PNEUMONIA = Code("233604007", "SCT", "Pneumonia")
 DISEASE = Code("64572001", "SCT", "Disease")
 LUNG = Code("39607008", "SCT", "Lung")
-RIGHT = Code("24028007", "SCT", "Right")
-LEFT = Code("7771000", "SCT", "Left")
-BILATERAL = Code("51440002", "SCT", "Bilateral")
+# SNOMED CT; in no context group, TID 1410 takes any site.
+RIGHT_LUNG = Code("3341006", "SCT", "Right lung")
+LEFT_LUNG = Code("44029006", "SCT", "Left lung")
+BOTH_LUNGS = Code("74101002", "SCT", "Both lungs")
 BOUNDED_BY = Code("75958009", "SCT", "Bounded by")
 
 # CID 240 Present-Absent
@@ -32,6 +33,8 @@ NONE_SUCCEEDED = Code("111245", "DCM", "No algorithms succeeded; without finding
 # Not 111047, which is the probability of cancer.
 CERTAINTY = Code("111012", "DCM", "Certainty of Finding")
 PERCENT = Code("%", "UCUM", "Percent")
+QUANTITY = Code("246205007", "SCT", "Quantity")
+IMAGES = Code("{images}", "UCUM", "images")
 
 # CID 6135 Image Quality Assessment
 IMAGE_QUALITY = Code("111101", "DCM", "Image Quality")

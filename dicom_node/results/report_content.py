@@ -34,7 +34,6 @@ from highdicom.sr import (
     TextContentItem,
     TrackingIdentifier,
 )
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
@@ -50,7 +49,7 @@ from dicom_node.results.wording import (
     answer_statement,
     comparison,
     count_reasons,
-    not_analysed,
+    not_analysed_statement,
     plain_text,
     reason_of,
     summary,
@@ -63,7 +62,13 @@ _PRESENCE = {
     Answer.UNLIKELY: codes.ABSENT,
     None: codes.UNDETERMINED,
 }
-_ONE_LUNG = {Side.LEFT: codes.LEFT, Side.RIGHT: codes.RIGHT}
+_LUNGS = {
+    Side.LEFT: codes.LEFT_LUNG,
+    Side.RIGHT: codes.RIGHT_LUNG,
+    Side.BILATERAL: codes.BOTH_LUNGS,
+    None: codes.LUNG,
+}
+"""Each a site with its side in it, since OHIF 3.13 shows the site without its laterality."""
 _IMAGE_QUALITY = {
     Reason.NO_PIXELS: codes.NO_IMAGE,
     Reason.BLANK: codes.NO_IMAGE,
@@ -110,7 +115,10 @@ def report_content(study: StudyReading, heatmap: Dataset | None) -> Dataset:
 
 
 def _groups(study: StudyReading, heatmap: Dataset | None) -> list[_Group]:
-    """The measurement groups; each points to a region of an image, since OHIF 3.13 shows a black page otherwise."""
+    """The measurement groups; each points to a region of an image, since OHIF 3.13 shows a black page otherwise.
+
+    All are of one template: PixelMed's validator takes a single TID 1410 group for the template of its neighbours.
+    """
     if study.answer is None:
         return [
             _not_analysable_group(study, picture, count, reason)
@@ -142,12 +150,16 @@ def _region_group(
     what = f"AI pneumonia region {number}" if likely else f"AI pneumonia uncertain, region {number}"
     group = PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=_tracking(study, what, picture),
-        referenced_region=_image_region(picture, region),
+        referenced_region=ImageRegion(
+            graphic_type=GraphicTypeValues.POLYLINE,
+            graphic_data=np.array(corners(region), dtype=np.float64),
+            source_image=_source(picture),
+        ),
         finding_type=codes.PNEUMONIA if likely else None,
         finding_category=codes.DISEASE if likely else None,
         geometric_purpose=codes.BOUNDED_BY,
         algorithm_id=_algorithm(study, prediction),
-        finding_sites=[FindingSite(codes.LUNG, laterality=_side(picture, prediction, region))],
+        finding_sites=[FindingSite(_LUNGS[_side(picture, prediction, region)])],
         measurements=[Measurement(codes.CERTAINTY, _certainty(prediction), codes.PERCENT)],
         qualitative_evaluations=[QualitativeEvaluation(codes.PNEUMONIA, _PRESENCE[prediction.answer])],
     )
@@ -161,23 +173,20 @@ def _unlikely_group(
     study: StudyReading, picture: Picture, prediction: Prediction, heatmap: Dataset | None
 ) -> _Group:
     """TID 1501 Measurement and Qualitative Evaluation Group: no finding, its measurement made on the whole image."""
-    whole = CoordinatesForMeasurement(
-        graphic_type=GraphicTypeValues.POLYLINE,
-        graphic_data=_outline(picture.whole),
-        source_image=_source(picture),
-    )
-    reference = picture.reference
     group = MeasurementsAndQualitativeEvaluations(
         tracking_identifier=_tracking(study, "AI pneumonia whole image", picture),
         algorithm_id=_algorithm(study, prediction),
         finding_sites=[FindingSite(codes.LUNG)],
         measurements=[
             Measurement(
-                codes.CERTAINTY, _certainty(prediction), codes.PERCENT, referenced_coordinates=[whole]
+                codes.CERTAINTY,
+                _certainty(prediction),
+                codes.PERCENT,
+                referenced_coordinates=_whole_image(picture),
             )
         ],
         qualitative_evaluations=[QualitativeEvaluation(codes.PNEUMONIA, codes.ABSENT)],
-        source_images=[SourceImageForMeasurementGroup(reference.sop_class_uid, reference.sop_instance_uid)],
+        source_images=[_source_of_group(picture)],
     )
     _comment(group, answer_statement(prediction))
     _explain(group, study, picture, heatmap)
@@ -185,7 +194,10 @@ def _unlikely_group(
 
 
 def _not_analysable_group(study: StudyReading, picture: Picture, count: int, reason: str) -> _Group:
-    """TID 1410 on a whole image without a measurement: that, and why, nothing can be said of images like it."""
+    """TID 1501 on a whole image, without a site: that, and why, nothing can be said of images like it.
+
+    Its measurement is how many they are: OHIF 3.13 shows a comment only beside one.
+    """
     evaluations = [
         QualitativeEvaluation(codes.FINDINGS_SUMMARY, codes.NONE_SUCCEEDED),
         QualitativeEvaluation(codes.PNEUMONIA, codes.UNDETERMINED),
@@ -193,14 +205,16 @@ def _not_analysable_group(study: StudyReading, picture: Picture, count: int, rea
     outcome = picture.film.outcome
     if isinstance(outcome, NotAnalysable) and outcome.reason in _IMAGE_QUALITY:
         evaluations.append(QualitativeEvaluation(codes.IMAGE_QUALITY, _IMAGE_QUALITY[outcome.reason]))
-    group = PlanarROIMeasurementsAndQualitativeEvaluations(
+    group = MeasurementsAndQualitativeEvaluations(
         tracking_identifier=_tracking(study, "AI pneumonia not analysable", picture),
-        referenced_region=_image_region(picture, picture.whole),
         algorithm_id=_algorithm(study, None),
-        finding_sites=[FindingSite(codes.LUNG)],
+        measurements=[
+            Measurement(codes.QUANTITY, count, codes.IMAGES, referenced_coordinates=_whole_image(picture))
+        ],
         qualitative_evaluations=evaluations,
+        source_images=[_source_of_group(picture)],
     )
-    _comment(group, not_analysed(count, reason))
+    _comment(group, not_analysed_statement(count, reason))
     return group
 
 
@@ -281,39 +295,52 @@ def _tracking(study: StudyReading, what: str, picture: Picture | None = None) ->
     return TrackingIdentifier(uid=uid_for(study, f"{what} {image}"), identifier=what)
 
 
-def _image_region(picture: Picture, region: Region) -> ImageRegion:
-    return ImageRegion(
-        graphic_type=GraphicTypeValues.POLYLINE,
-        graphic_data=_outline(region),
-        source_image=_source(picture),
+def _whole_image(picture: Picture) -> list[CoordinatesForMeasurement]:
+    """The outline of a whole image, drawn in two strokes: its upper left corner, and the rest.
+
+    OHIF 3.13 draws the first alone and writes to the right of it: to the right of the image nobody could read that.
+    """
+    right, bottom = picture.columns, picture.rows
+    across, down = right / 20, bottom / 5
+    strokes = (
+        [(0, down), (0, 0), (across, 0)],
+        [(across, 0), (right, 0), (right, bottom), (0, bottom), (0, down)],
     )
+    return [
+        CoordinatesForMeasurement(
+            graphic_type=GraphicTypeValues.POLYLINE,
+            graphic_data=np.array(stroke, dtype=np.float64),
+            source_image=_source(picture),
+        )
+        for stroke in strokes
+    ]
 
 
 def _source(picture: Picture) -> SourceImageForRegion:
     return SourceImageForRegion(picture.reference.sop_class_uid, picture.reference.sop_instance_uid)
 
 
-def _outline(region: Region) -> NDArray[np.float64]:
-    return np.array(corners(region), dtype=np.float64)
+def _source_of_group(picture: Picture) -> SourceImageForMeasurementGroup:
+    return SourceImageForMeasurementGroup(picture.reference.sop_class_uid, picture.reference.sop_instance_uid)
 
 
-def _side(picture: Picture, prediction: Prediction, region: Region) -> Code | None:
+def _side(picture: Picture, prediction: Prediction, region: Region) -> Side | None:
     """Which lung the region is on: the one that holds all attention, else by the half of the picture.
 
     A region with at least a quarter of its width on either side of the middle is on both. None where the header does
     not say how the picture hangs.
     """
-    if prediction.side in _ONE_LUNG:
-        return _ONE_LUNG[prediction.side]
+    if prediction.side in (Side.LEFT, Side.RIGHT):
+        return prediction.side
     orientation = orientation_of(picture.film.header)
     if orientation is None or orientation[0] not in ("L", "R"):
         return None
     middle = picture.columns / 2
     share_on_left = min(max((middle - region.left) / (region.right - region.left), 0.0), 1.0)
     if 0.25 <= share_on_left <= 0.75:
-        return codes.BILATERAL
+        return Side.BILATERAL
     rows_run_to_the_patients_left = orientation[0] == "L"
-    return codes.RIGHT if (share_on_left > 0.75) == rows_run_to_the_patients_left else codes.LEFT
+    return Side.RIGHT if (share_on_left > 0.75) == rows_run_to_the_patients_left else Side.LEFT
 
 
 def _certainty(prediction: Prediction) -> float:

@@ -67,6 +67,11 @@ def not_analysed(count: int, reason: str) -> str:
     return f"{_images(count)} not analysed: {reason}."
 
 
+def not_analysed_statement(count: int, reason: str) -> str:
+    """The same for a reader who sees nothing else of the report."""
+    return f"AI: {not_analysed(count, reason)}"
+
+
 def score_statement(prediction: Prediction) -> str:
     """The score, and the limits that make its answer of it."""
     lower, upper = (percent(limit) for limit in prediction.uncertain)

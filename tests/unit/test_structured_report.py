@@ -36,6 +36,10 @@ from tests.readings import (
     unlikely,
 )
 
+FINDING_SITE = Code("363698007", "SCT", "Finding Site")
+# the outline of a film of the tests, 280 columns and 320 rows
+IN_TWO_STROKES = [(0, 64, 0, 0, 14, 0), (14, 0, 280, 0, 280, 320, 0, 320, 0, 64)]
+
 
 def report_on(*films: Film, revision: int = 1) -> Dataset:
     return build_structured_report(reading(*films, revision=revision), heatmap=None)
@@ -139,24 +143,24 @@ class TestLikely:
         assert coordinates(group) == [(0, 0, 280, 0, 280, 320, 0, 320, 0, 0)]
 
     @pytest.mark.parametrize(
-        ("orientation", "region", "side"),
+        ("orientation", "region", "site"),
         [
-            (["L", "F"], Region(20, 100, 100, 200), ["Right"]),
-            (["L", "F"], Region(180, 100, 260, 200), ["Left"]),
-            (["R", "F"], Region(20, 100, 100, 200), ["Left"]),
-            (["R", "F"], Region(180, 100, 260, 200), ["Right"]),
-            (["L", "F"], Region(60, 100, 220, 200), ["Bilateral"]),
-            (["L", "F"], Region(98, 100, 238, 200), ["Bilateral"]),
-            (["L", "F"], Region(20, 100, 150, 200), ["Right"]),
-            (["A", "F"], Region(20, 100, 100, 200), []),
-            ("", Region(20, 100, 100, 200), []),
+            (["L", "F"], Region(20, 100, 100, 200), "Right lung"),
+            (["L", "F"], Region(180, 100, 260, 200), "Left lung"),
+            (["R", "F"], Region(20, 100, 100, 200), "Left lung"),
+            (["R", "F"], Region(180, 100, 260, 200), "Right lung"),
+            (["L", "F"], Region(60, 100, 220, 200), "Both lungs"),
+            (["L", "F"], Region(98, 100, 238, 200), "Both lungs"),
+            (["L", "F"], Region(20, 100, 150, 200), "Right lung"),
+            (["A", "F"], Region(20, 100, 100, 200), "Lung"),
+            ("", Region(20, 100, 100, 200), "Lung"),
         ],
     )
     def test_the_side_is_the_patients_and_unsaid_where_unknown(
-        self, orientation: str | list[str], region: Region, side: list[str]
+        self, orientation: str | list[str], region: Region, site: str
     ) -> None:
         (group,) = groups(report_on(film(likely(0.9, region), PatientOrientation=orientation)))
-        assert answers(group, Code("272741003", "SCT", "Laterality")) == side
+        assert answers(group, FINDING_SITE) == [site]
 
     @pytest.mark.parametrize(
         ("side", "lung"),
@@ -170,25 +174,25 @@ class TestLikely:
         assert f"%), attention on {lung}." in said
 
     @pytest.mark.parametrize(
-        ("orientation", "side", "laterality"),
+        ("orientation", "side", "site"),
         [
-            ("L", Side.LEFT, "Left"),
-            ("L", Side.RIGHT, "Right"),
-            ("L", Side.BILATERAL, "Right"),
-            ("L", None, "Right"),
-            ("R", Side.LEFT, "Left"),
-            ("R", Side.RIGHT, "Right"),
-            ("R", Side.BILATERAL, "Left"),
-            ("R", None, "Left"),
+            ("L", Side.LEFT, "Left lung"),
+            ("L", Side.RIGHT, "Right lung"),
+            ("L", Side.BILATERAL, "Right lung"),
+            ("L", None, "Right lung"),
+            ("R", Side.LEFT, "Left lung"),
+            ("R", Side.RIGHT, "Right lung"),
+            ("R", Side.BILATERAL, "Left lung"),
+            ("R", None, "Left lung"),
         ],
     )
     def test_a_region_is_never_on_another_side_than_all_of_the_attention(
-        self, orientation: str, side: Side | None, laterality: str
+        self, orientation: str, side: Side | None, site: str
     ) -> None:
         """However the film hangs: the side of the attention is the patient's own."""
         one = film(likely(0.9, RIGHT_LOWER, side=side), PatientOrientation=[orientation, "F"])
         (group,) = groups(report_on(one))
-        assert answers(group, Code("272741003", "SCT", "Laterality")) == [laterality]
+        assert answers(group, FINDING_SITE) == [site]
 
     def test_the_group_points_to_the_heatmap_of_its_film_and_of_no_other(self) -> None:
         study = reading(film(likely(0.6), "1"), film(likely(0.9), "2"))
@@ -278,7 +282,7 @@ class TestUnlikely:
         (group,) = groups(report_on(film(unlikely(0.0))))
         (number,) = named(group, codes.CERTAINTY)
         assert number.MeasuredValueSequence[0].NumericValue == 0
-        assert coordinates(number) == [(0, 0, 280, 0, 280, 320, 0, 320, 0, 0)]
+        assert coordinates(number) == IN_TWO_STROKES
 
 
 class TestNotAnalysable:
@@ -286,13 +290,20 @@ class TestNotAnalysable:
         report = report_on(film(LATERAL, view="LL"))
         assert answers(report, codes.PNEUMONIA) == ["Undetermined"] * 2
         assert named(report, codes.CERTAINTY) == []
+        assert answers(report, FINDING_SITE) == []
         assert set(answers(report, codes.FINDINGS_SUMMARY)) == {"No algorithms succeeded; without findings"}
+
+    def test_how_many_images_is_counted_on_the_first_of_them(self) -> None:
+        (group,) = groups(report_on(film(LATERAL, "1", view="LL"), film(LATERAL, "2", view="LL")))
+        (number,) = named(group, codes.QUANTITY)
+        assert number.MeasuredValueSequence[0].NumericValue == 2
+        assert coordinates(number) == IN_TWO_STROKES
 
     @pytest.mark.parametrize("reason", Reason)
     def test_every_reason_is_said_in_words(self, reason: Reason) -> None:
         report = report_on(film(NotAnalysable(reason)))
         (group,) = groups(report)
-        assert texts(group, codes.COMMENT) == [f"1 image not analysed: {reason.sentence}."]
+        assert texts(group, codes.COMMENT) == [f"AI: 1 image not analysed: {reason.sentence}."]
         assert reason.sentence in texts(report, codes.SUMMARY)[0]
 
     @pytest.mark.parametrize(
@@ -325,7 +336,7 @@ class TestNotAnalysable:
         report = build_structured_report(study, heatmap=None)
         assert len(groups(report)) == 2
         assert images_pointed_at(groups(report)[0]) == {text_of(study.films[0].header, "SOPInstanceUID")}
-        assert f"1000 images not analysed: {Reason.MODALITY.sentence}." in texts(report, codes.COMMENT)
+        assert f"AI: 1000 images not analysed: {Reason.MODALITY.sentence}." in texts(report, codes.COMMENT)
         assert len(evidence(report)) == 1001
 
     @pytest.mark.parametrize("outcome", [LATERAL, None, unlikely(), likely()], ids=str)
@@ -595,8 +606,11 @@ def test_the_readable_report_says_all_of_it_and_nothing_of_the_patient() -> None
     assert "MRN-000123" not in text
 
 
-# Of SNOMED, UMLS and the languages of RFC 5646, not of the standard's own tables.
-FOREIGN = {codes.PNEUMONIA, codes.PRIORITY, codes.URGENT, codes.QUALITATIVE_EVALUATIONS, codes.ENGLISH}
+# Of SNOMED, UMLS, UCUM and the languages of RFC 5646, not of the standard's own tables.
+FOREIGN = {
+    *(codes.PNEUMONIA, codes.RIGHT_LUNG, codes.LEFT_LUNG, codes.BOTH_LUNGS, codes.PRIORITY, codes.URGENT),
+    *(codes.QUALITATIVE_EVALUATIONS, codes.IMAGES, codes.ENGLISH),
+}
 
 
 @pytest.mark.parametrize(
