@@ -100,6 +100,9 @@ class Sender:
 
     def _deliver(self, delivery: Delivery) -> None:
         started = time.perf_counter()
+        if delivery.is_overtaken:
+            self._end(delivery, queue.reject, "delivery_rejected", "a later message has arrived", None)
+            return
         try:
             content = self._folder.objects.read(delivery.result.object_key)
             sent = self._channel.send(content)

@@ -158,6 +158,7 @@ class Worker:
         revision = cast(int, job.revision)
         with self._folder.database.read() as connection:
             instances = ledger.study_instances(connection, job.study_instance_uid)
+            is_reported_later = ledger.is_reported_later(connection, job.study_instance_uid, revision)
             previous = ledger.previous_result(connection, job.study_instance_uid, STRUCTURED_REPORT, revision)
             priors = ledger.priors(connection, job.study_instance_uid, PRIORS_COMPARED)
             workitem = ledger.previous_result(
@@ -181,9 +182,10 @@ class Worker:
             told=told,
             has_workitem=workitem is not None,
         )
-        # nothing is left to report where retention has removed the study in between
+        # nothing is left to report where retention has removed the study, or its images were moved to another, or a
+        # later report has told all
         made: tuple[ResultObject, ...] = ()
-        if task.films:
+        if task.films and not is_reported_later:
             deadline = self._settings.model.deadline_seconds
             made = cast(tuple[ResultObject, ...], self._process.ask("report", task, deadline))
         stored = [

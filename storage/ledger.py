@@ -144,6 +144,12 @@ def previous_result(
     return None if row is None else Result(*row)
 
 
+def is_reported_later(connection: Connection, study_instance_uid: str, revision: int) -> bool:
+    """Tell whether the study has a report of a later revision, as when this one is retried after that."""
+    later = exists().where(results.c.study_instance_uid == study_instance_uid, results.c.revision > revision)
+    return bool(connection.execute(select(later)).scalar_one())
+
+
 def destinations_of_earlier(
     connection: Connection, study_instance_uid: str, kind: str, revision: int
 ) -> frozenset[str]:

@@ -14,7 +14,7 @@ from sqlalchemy.sql import func
 from storage.errors import LeaseLost
 from storage.records import Delivery, Fetch, Job, JobKind, Result
 from storage.schema import deliveries, fetches, instances, jobs, results
-from storage.states import OPEN, Event, State, origins, target
+from storage.states import ARRIVED, OPEN, Event, State, origins, target
 
 RESULT_COLUMNS = tuple(results.c[field.name] for field in fields(Result))
 """What a `Result` is made of, in its order."""
@@ -79,7 +79,8 @@ def claim_delivery(
     """Claim the delivery to `destination` that has been due for longest, or None.
 
     What replaces an earlier result of its kind waits while that one is still to be delivered: a receiver that keeps
-    the last message it got must not be left with an older one.
+    the last message it got must not be left with an older one. Where that one failed and is retried too late for that,
+    the delivery says so.
     """
     earlier, earlier_result = deliveries.alias("earlier"), results.alias("earlier_result")
     is_preceded = exists().where(
@@ -95,8 +96,22 @@ def claim_delivery(
     row = _claim(connection, deliveries, conditions, owner, now, lease_seconds)
     if row is None:
         return None
-    result = connection.execute(select(*RESULT_COLUMNS).where(results.c.id == row["result_id"])).one()
-    return Delivery(row["id"], destination, row["attempts"], row["queued_at"], Result(*result))
+    *values, study_instance_uid, revision = connection.execute(
+        select(*RESULT_COLUMNS, results.c.study_instance_uid, results.c.revision).where(
+            results.c.id == row["result_id"]
+        )
+    ).one()
+    result = Result(*values)
+    later = exists().where(
+        results.c.study_instance_uid == study_instance_uid,
+        results.c.kind == result.kind,
+        results.c.revision > revision,
+        deliveries.c.result_id == results.c.id,
+        deliveries.c.destination == destination,
+        deliveries.c.state.in_(ARRIVED),
+    )
+    is_overtaken = not result.sop_class_uid and connection.execute(select(later)).scalar_one()
+    return Delivery(row["id"], destination, row["attempts"], row["queued_at"], result, bool(is_overtaken))
 
 
 def claim_fetch(connection: Connection, owner: str, now: float, lease_seconds: float) -> Fetch | None:

@@ -171,10 +171,14 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A claimed delivery of one result to one destination."""
+    """A claimed delivery of one result to one destination.
+
+    `is_overtaken`: it is a message, and one of a later report has arrived there.
+    """
 
     id: int
     destination: str
     attempts: int
     queued_at: float
     result: Result
+    is_overtaken: bool = False

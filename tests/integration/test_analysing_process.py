@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 from pydicom.uid import DeflatedExplicitVRLittleEndian
-from sqlalchemy import select
+from sqlalchemy import Table, select
 from structlog.testing import capture_logs
 
 from config.settings import ModelSettings, RetrySettings, Settings
@@ -22,12 +22,13 @@ from dicom_node.tasks import AnalysedFilm, StudyTask
 from dicom_node.worker import Worker
 from inference.card import CARD_NAME, SHIPPED, load_card
 from inference.prediction import NotAnalysable, Prediction
-from storage import views
+from storage import ledger, queue, reception, views
 from storage.folder import DataFolder
+from storage.records import JobKind
 from storage.schema import deliveries, jobs, results
 from storage.states import State
 from tests.builders import chest_film, encoded, write
-from tests.instances import NOW, OWNER, instance, receive
+from tests.instances import NOW, OWNER, claimed, instance, receive
 
 
 @pytest.fixture
@@ -199,6 +200,32 @@ def test_a_report_is_made_again_with_the_same_bytes_after_a_crash(
     one.step()
     assert len(made) == 2
     assert {path.name for path in objects(folder)} - before == made
+
+
+def test_a_report_that_is_retried_after_a_later_one_has_nothing_left_to_tell(
+    folder: DataFolder, worker: Callable[..., Worker]
+) -> None:
+    film = chest_film()
+    key = folder.objects.put(encoded(film)).key
+    receive(folder, instance(1, study=film.StudyInstanceUID, object_key=key), quiet=0.0)
+    one = worker(lambda: NOW, uncertain=(0.0, 0.0))
+    one.step()
+    first = claimed(folder, JobKind.REPORT)
+    with folder.database.write() as connection:
+        queue.give_up(connection, jobs, first.id, OWNER, NOW, "worker_died")
+        reception.queue_report(connection, film.StudyInstanceUID, NOW, NOW)
+    one.step()
+    before = rows_of(folder, results)
+    with folder.database.write() as connection:
+        assert ledger.retry_jobs(connection, [first.id], NOW) == [first.id]
+    one.step()
+    assert (before, rows_of(folder, results)) == (2, 2)
+    assert State.FAILED not in {state for _, state, _ in ended(folder)}
+
+
+def rows_of(folder: DataFolder, table: Table) -> int:
+    with folder.database.read() as connection:
+        return len(connection.execute(select(table.c.id)).all())
 
 
 def test_films_wait_while_the_model_in_the_folder_is_another_than_at_the_start(

@@ -294,3 +294,21 @@ class TestDelivery:
             one.step()
         assert rows(outbox)[0]["state"] == State.DONE
         assert receiver.control_ids() == [CONTROL_ID] * 2
+
+    def test_a_message_that_is_retried_after_a_later_one_has_arrived_is_not_sent(
+        self, outbox: DataFolder
+    ) -> None:
+        receiver, clock = Receiver(codes=["AE"]), Clock()
+        with receiver.listening(), sender(outbox, receiver, clock) as one:
+            one.step()
+            receive(outbox, instance(2), quiet=0.0)
+            analyse(outbox)
+            later = Result("hl7_message", "", "2.25.2", "", outbox.objects.put(message("b")).key)
+            report(outbox, [later], ("ris",), NOW)
+            one.step()
+            with outbox.database.write() as connection:
+                queue.retry_by_hand(connection, deliveries, [1], clock.now)
+            one.step()
+        first, second = rows(outbox)
+        assert (first["state"], first["reason"]) == (State.REJECTED, "a later message has arrived")
+        assert (second["state"], len(receiver.messages)) == (State.DONE, 2)
