@@ -8,7 +8,7 @@ from pynetdicom.association import Association
 
 from config.settings import Destination
 from dicom_node.errors import AssociationRefused, PeerUnreachable
-from dicom_node.transport import bound
+from dicom_node.transport import bound, limit
 from inference.decoding import decodable_transfer_syntaxes
 
 VERIFICATION = "1.2.840.10008.1.1"
@@ -17,6 +17,8 @@ VERIFICATION = "1.2.840.10008.1.1"
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 60.0
 IDLE_SECONDS = 60.0
+MOST_BYTES = 64_000_000
+"""That come over one association; half a million answers to C-STORE, or all that is ever read of a query's."""
 LEAST_PDU = 1024  # bytes; a heatmap in smaller pieces than that would be millions of them in memory
 
 
@@ -26,11 +28,13 @@ def open_association(
     contexts: dict[str, list[str]],
     handlers: Collection[evt.EventHandlerType] = (),
     taken: Collection[str] = (),
+    most_bytes: int | None = None,
 ) -> Association:
     """Open an association with `destination`, proposing each SOP class in `contexts` with its transfer syntaxes.
 
     `handlers` are for what the peer asks over it, `taken` the SOP classes that it may store here: each is proposed
-    with one transfer syntax at a time, so that it sends an image as it has it.
+    with one transfer syntax at a time, so that it sends an image as it has it. The connection ends after
+    `most_bytes`, or MOST_BYTES.
 
     Raises
     ------
@@ -54,7 +58,11 @@ def open_association(
             destination.port,
             ae_title=destination.ae_title,
             ext_neg=[build_role(sop_class, scp_role=True) for sop_class in taken],
-            evt_handlers=[(evt.EVT_CONN_OPEN, bound, [ANSWER_SECONDS]), *handlers],
+            evt_handlers=[
+                (evt.EVT_CONN_OPEN, bound, [ANSWER_SECONDS]),
+                (evt.EVT_CONN_OPEN, limit, [most_bytes or MOST_BYTES]),
+                *handlers,
+            ],
         )
     except OSError as error:  # before a connection is tried: the name service does not know the host
         raise PeerUnreachable("host name is not known") from error

@@ -149,6 +149,7 @@ class Fetcher:
             dict.fromkeys((STUDY_ROOT_FIND, RETRIEVE[self._limits.method]), QUERY_SYNTAXES),
             handlers,
             taken=() if self._is_move else IMAGE_CLASSES,
+            most_bytes=MOST_BYTES,
         )
         timer = threading.Timer(LONGEST_SECONDS, stop, [f"not finished within {LONGEST_SECONDS:g} seconds"])
         timer.daemon = True

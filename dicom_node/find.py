@@ -22,7 +22,7 @@ LONGEST_SECONDS = 60.0
 
 
 def find(association: Association, identifier: Dataset, most: int) -> list[Dataset]:
-    """Ask by the Study Root information model and return every answer, each of its elements readable.
+    """Ask by the Study Root information model and return every answer: what was asked for, each element readable.
 
     After a fault that leaves answers on their way the association is aborted.
 
@@ -45,7 +45,7 @@ def find(association: Association, identifier: Dataset, most: int) -> list[Datas
                 _stop(association, f"C-FIND has more than {most} answers")
             if time.monotonic() > deadline:
                 _stop(association, f"C-FIND was not finished within {LONGEST_SECONDS:g} seconds")
-            found.append(_readable(association, answer))
+            found.append(_readable(association, answer, identifier))
     except RuntimeError as error:  # pynetdicom 3.0.4: the association ended just before
         raise QueryFailed("association ended before C-FIND") from error
     except ValueError as error:  # pynetdicom 3.0.4: no presentation context, or a key that it cannot encode
@@ -53,15 +53,16 @@ def find(association: Association, identifier: Dataset, most: int) -> list[Datas
     raise QueryFailed("no answer to C-FIND")
 
 
-def _readable(association: Association, answer: Dataset | None) -> Dataset:
+def _readable(association: Association, answer: Dataset | None, asked: Dataset) -> Dataset:
+    made = Dataset()
     try:
-        for _ in answer or ():  # pydicom reads an element when it is looked at
-            pass
+        if answer is None:
+            raise ValueError("no data set")  # noqa: TRY301 - as unreadable
+        for tag in asked.keys() & answer.keys():
+            made[tag] = answer[tag]  # pydicom reads an element when it is looked at
     except Exception:  # noqa: BLE001 - whatever a peer's bytes hold, it is not an answer
-        answer = None
-    if answer is None:
         _stop(association, "an answer to C-FIND cannot be read")
-    return answer
+    return made
 
 
 def _stop(association: Association, reason: str) -> NoReturn:

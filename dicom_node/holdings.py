@@ -15,6 +15,7 @@ from dicom_node.associations import open_association
 from dicom_node.dicomweb import DICOM_JSON, ask
 from dicom_node.errors import TransferFailed
 from dicom_node.find import STUDY_ROOT_FIND, find
+from dicom_node.header import is_uid
 
 QUERY_SYNTAXES = [str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)]
 MOST = 10_000
@@ -25,7 +26,7 @@ class Holdings(Protocol):
     """What one archive holds."""
 
     def instances(self, study_instance_uid: str, series_instance_uids: Iterable[str]) -> set[str]:
-        """Return the SOP Instance UIDs that the archive holds in these series of a study.
+        """Return the SOP Instance UIDs that the archive holds in these series of a study; what is none is left out.
 
         Raises
         ------
@@ -63,10 +64,9 @@ class _DicomHoldings:
             wanted.StudyInstanceUID = study_instance_uid
             wanted.SeriesInstanceUID = series
             wanted.SOPInstanceUID = ""
-            held |= {
-                str(answer.get("SOPInstanceUID", "")) for answer in find(self._connected(), wanted, MOST)
-            }
-        return held - {""}
+            found = find(self._connected(), wanted, MOST)
+            held |= {str(answer.get("SOPInstanceUID", "")) for answer in found}
+        return set(filter(is_uid, held))
 
     def close(self) -> None:
         if self._association is not None and self._association.is_established:
@@ -96,7 +96,7 @@ class _WebHoldings:
             if answer.status != HTTPStatus.OK or answer.content is None:
                 raise TransferFailed(f"QIDO-RS answered HTTP {answer.status}, or more than is read")
             held |= _sop_instance_uids(answer.content)
-        return held
+        return set(filter(is_uid, held))
 
 
 def _sop_instance_uids(content: bytes) -> set[str]:

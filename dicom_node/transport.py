@@ -108,7 +108,7 @@ def _bound_messages(association: Association, cut: Callable[[], None]) -> None:
     association.bind(evt.EVT_DIMSE_SENT, count)
 
 
-def limit(event: evt.Event, most_bytes: int, exceeded: Callable[[], None]) -> None:
+def limit(event: evt.Event, most_bytes: int, exceeded: Callable[[], None] = lambda: None) -> None:
     """End a connection over which more than `most_bytes` came altogether, and call `exceeded`."""
     connection = event.assoc.dul.socket
     if connection is None:  # closed again already

@@ -1,5 +1,6 @@
 """Proof of delivery: what archives hold beside what they were sent, and what is sent again."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,8 +13,11 @@ from pynetdicom import AE, evt
 from sqlalchemy import select, update
 
 from config.settings import Destination, Settings
+from dicom_node.associations import open_association
 from dicom_node.demo.archive import free_port
-from dicom_node.find import STUDY_ROOT_FIND
+from dicom_node.errors import TransferFailed
+from dicom_node.find import STUDY_ROOT_FIND, find
+from dicom_node.holdings import QUERY_SYNTAXES, holdings_of
 from dicom_node.reconciliation import FAULTS_IN_A_ROW, Finding, Verdict, reconcile
 from dicom_node.sweeps import DAY_SECONDS, NIGHT_HOUR, Sweeps
 from storage import queue, reconciliation
@@ -22,6 +26,7 @@ from storage.records import Result
 from storage.schema import deliveries, results
 from storage.states import State
 from tests.instances import NOW, OWNER, analyse, claim_delivery, instance, receive, report, result
+from tests.web_peer import WebPeer
 
 STUDY = "1.2.3"
 
@@ -178,6 +183,14 @@ def endless(_wanted: Dataset) -> Iterator[Dataset]:
         yield answer("2.25.9", f"1.{number}")
 
 
+def flooding(_wanted: Dataset) -> Iterator[Dataset]:
+    """A few answers, each with much that nobody asked for."""
+    for number in range(8):
+        made = answer("2.25.9", f"1.{number}")
+        made.TextValue = "?" * 100_000
+        yield made
+
+
 @pytest.mark.parametrize(
     ("script", "reason"),
     [
@@ -185,6 +198,7 @@ def endless(_wanted: Dataset) -> Iterator[Dataset]:
         ({"status": 0xC001}, "0xC001"),
         ({"sop_class": Comprehensive3DSRStorage}, "none of its presentation contexts"),
         ({"finds": endless}, "more than"),
+        ({"finds": flooding}, "no answer to C-FIND"),
         (None, "no DICOM answer"),
     ],
     ids=str,
@@ -193,6 +207,7 @@ def test_an_archive_that_cannot_be_asked_leaves_all_in_doubt_and_nothing_is_sent
     sent: DataFolder, script: dict[str, object] | None, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dicom_node.holdings.MOST", 10)
+    monkeypatch.setattr("dicom_node.associations.MOST_BYTES", 300_000)
     archive = Archive()
     if script is None:
         found = asked(sent, archive, heal=True)
@@ -259,3 +274,53 @@ def test_only_the_node_that_sends_asks_the_archives_at_night(folder: DataFolder,
     sweeps.stop()
     assert len(at_night) == reconciles
     assert all(job.next_run_time.hour == NIGHT_HOUR for job in at_night)
+
+
+def test_what_nobody_asked_for_is_not_kept() -> None:
+    archive = Archive()
+    to = Destination(name="peer", ae_title="PEER", host="127.0.0.1", port=archive.port)
+    with archive.listening(finds=flooding):
+        association = open_association("CXR_NODE", to, {STUDY_ROOT_FIND: QUERY_SYNTAXES})
+        found = find(association, answer("2.25.9", ""), 10)
+        association.release()
+    assert [set(each.keys()) for each in found] == [set(answer("2.25.9", "").keys())] * 8
+
+
+def held_on_the_web(status: int, content: bytes) -> set[str]:
+    """What a DICOMweb service says that it holds of one series."""
+    peer = WebPeer([(status, content)])
+    with peer.listening(), holdings_of(Settings(), peer.destination()) as holdings:
+        return holdings.instances(STUDY, ["2.25.9"])
+
+
+def test_what_a_web_service_names_by_no_uid_is_nothing_that_it_holds() -> None:
+    uids = [
+        "2.25.1",
+        "CANARY-4711",
+        "../../../etc/passwd",
+        "\x1b[2J",
+        7,
+        None,
+        {"Alphabetic": "Canary^Zebra"},
+    ]
+    content = json.dumps([{"00080018": {"vr": "UI", "Value": [uid]}} for uid in uids]).encode()
+    assert held_on_the_web(200, content) == {"2.25.1", "7"}
+    assert held_on_the_web(204, b"") == set()
+
+
+@pytest.mark.parametrize(
+    ("status", "content"),
+    [
+        (200, b""),
+        (200, b"[" * 200_000),
+        (200, b"[" + b"9" * 5000 + b"]"),
+        (200, b'[{"00080018": {"Value": []}}]'),
+        (200, b'{"00080018": {"Value": ["2.25.1"]}}'),
+        (200, b"null"),
+        (200, b" " * 2_000_000),
+        (500, b"[]"),
+    ],
+)
+def test_a_web_service_that_answers_nonsense_cannot_be_asked(status: int, content: bytes) -> None:
+    with pytest.raises(TransferFailed, match="QIDO-RS answered"):
+        held_on_the_web(status, content)
