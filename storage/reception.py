@@ -163,14 +163,20 @@ def _correct(
     quiet_seconds: float,
     now: float,
 ) -> None:
-    """Let other bytes count for an instance; what was made of the replaced ones stays as it is."""
+    """Let other bytes count for an instance; what was made of the replaced ones stays as it is.
+
+    An image that is of another study now is missing in the next report of the one that it was of, if others are left.
+    """
+    study = connection.execute(
+        select(instances.c.study_instance_uid).where(instances.c.id == instance_id)
+    ).scalar_one()
     connection.execute(
         delete(conflicting_objects).where(  # they may have been kept aside before
             conflicting_objects.c.instance_id == instance_id,
             conflicting_objects.c.object_key == received.object_key,
         )
     )
-    _keep_aside(connection, instance_id, replaced_key, received.source, now, corrected_at=now)
+    _keep_aside(connection, instance_id, study, replaced_key, received.source, now, corrected_at=now)
     values = asdict(received)
     for unchanged in ("sop_instance_uid", "stored_only", "is_prior"):
         del values[unchanged]
@@ -192,6 +198,18 @@ def _correct(
     queue.corrected(connection, instance_id, now)
     if not row.is_prior:
         queue_report(connection, received.study_instance_uid, now + quiet_seconds, now)
+    if study != received.study_instance_uid and _has_films_to_be_read(connection, study):
+        queue_report(connection, study, now + quiet_seconds, now)
+
+
+def _has_films_to_be_read(connection: Connection, study_instance_uid: str) -> bool:
+    film = exists().where(
+        instances.c.study_instance_uid == study_instance_uid,
+        instances.c.stored_only.is_(None),
+        instances.c.is_prior.is_(False),
+        instances.c.object_removed_at.is_(None),
+    )
+    return bool(connection.execute(select(film)).scalar_one())
 
 
 def _receive_other_bytes(
@@ -215,7 +233,15 @@ def _receive_other_bytes(
         return Receipt.DUPLICATE
     if difference is Difference.IMAGE:
         if aside is None:
-            _keep_aside(connection, instance_id, received.object_key, received.source, now, corrected_at=None)
+            _keep_aside(
+                connection,
+                instance_id,
+                received.study_instance_uid,
+                received.object_key,
+                received.source,
+                now,
+                corrected_at=None,
+            )
         return Receipt.CONFLICT
     _correct(connection, instance_id, known_key, received, quiet_seconds, now)
     return Receipt.CORRECTED
@@ -224,6 +250,7 @@ def _receive_other_bytes(
 def _keep_aside(
     connection: Connection,
     instance_id: int,
+    study_instance_uid: str,
     object_key: str,
     source: str,
     now: float,
@@ -232,6 +259,7 @@ def _keep_aside(
     connection.execute(
         insert(conflicting_objects).values(
             instance_id=instance_id,
+            study_instance_uid=study_instance_uid,
             object_key=object_key,
             source=source,
             received_at=now,

@@ -17,7 +17,7 @@ DELIVERY_FINISHED = (State.DONE, State.COMMITTED)
 
 
 def remove_finished(database: Database, objects: ObjectStore, received_before: float, now: float) -> int:
-    """Remove the objects of finished studies whose every instance was received before `received_before`.
+    """Remove the objects of finished studies of which nothing was received or made since `received_before`.
 
     Works in small transactions, so that the receiver never waits for it. The row is marked first: a crash in
     between leaves a file that nothing needs (`remove_orphans`), never a row that promises a file that is gone.
@@ -74,23 +74,30 @@ def _needed(keys: set[str], received_before: float) -> CompoundSelect[tuple[str]
 
 
 def _finished(connection: Connection, received_before: float) -> list[str]:
-    younger = instances.alias("younger")
-    unfinished_job = exists().where(
-        jobs.c.study_instance_uid == instances.c.study_instance_uid, jobs.c.state.not_in(JOB_FINISHED)
-    )
+    # a study may have results and no image any more: they were moved to another one
+    kept = union_all(
+        *(
+            select(table.c.study_instance_uid).where(table.c.object_removed_at.is_(None))
+            for table in (instances, results)
+        )
+    ).subquery()
+    study = kept.c.study_instance_uid
+    unfinished_job = exists().where(jobs.c.study_instance_uid == study, jobs.c.state.not_in(JOB_FINISHED))
     undelivered = exists().where(
-        results.c.study_instance_uid == instances.c.study_instance_uid,
+        results.c.study_instance_uid == study,
         deliveries.c.result_id == results.c.id,
         deliveries.c.state.not_in(DELIVERY_FINISHED),
     )
     received_later = exists().where(
-        younger.c.study_instance_uid == instances.c.study_instance_uid,
-        younger.c.received_at >= received_before,
+        instances.c.study_instance_uid == study, instances.c.received_at >= received_before
+    )
+    made_later = exists().where(
+        results.c.study_instance_uid == study, results.c.created_at >= received_before
     )
     return list(
         connection.execute(
-            select(instances.c.study_instance_uid)
-            .where(instances.c.object_removed_at.is_(None), ~received_later, ~unfinished_job, ~undelivered)
+            select(study)
+            .where(~received_later, ~made_later, ~unfinished_job, ~undelivered)
             .distinct()
             .limit(STUDIES_AT_ONCE)
         ).scalars()

@@ -92,6 +92,8 @@ instances = Table(
     Index(None, "study_instance_uid"),
     Index(None, "accession_number"),
     Index(None, "patient_id", "issuer_of_patient_id"),
+    Index(None, "object_removed_at", "study_instance_uid"),
+    Index(None, "received_at"),
 )
 
 conflicting_objects = Table(
@@ -99,6 +101,8 @@ conflicting_objects = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("instance_id", ForeignKey(instances.c.id), nullable=False),
+    # that these bytes name: a corrected image may count in another one
+    Column("study_instance_uid", UID, nullable=False, server_default="", index=True),
     Column("object_key", OBJECT_KEY, nullable=False),
     Column("source", String(64), nullable=False),
     Column("received_at", Float, nullable=False),
@@ -170,6 +174,7 @@ results = Table(
     Column("object_removed_at", Float),
     Index(None, "study_instance_uid"),
     Index(None, "created_at"),
+    Index(None, "object_removed_at", "study_instance_uid"),
 )
 
 deliveries = Table(

@@ -109,7 +109,15 @@ def find_study(connection: Connection, identifier: str) -> str | None:
             .limit(1)
         ).scalar()
         or connection.execute(
-            select(results.c.study_instance_uid).where(results.c.sop_instance_uid == identifier)
+            select(results.c.study_instance_uid)
+            .where(or_(results.c.study_instance_uid == identifier, results.c.sop_instance_uid == identifier))
+            .limit(1)
+        ).scalar()
+        # all its images were moved to another study before it was reported
+        or connection.execute(
+            select(conflicting_objects.c.study_instance_uid)
+            .where(conflicting_objects.c.study_instance_uid == identifier)
+            .limit(1)
         ).scalar()
     )
 
@@ -160,9 +168,15 @@ def study(connection: Connection, study_instance_uid: str) -> dict[str, Any]:
                 conflicting_objects.c.source,
                 conflicting_objects.c.received_at,
                 conflicting_objects.c.corrected_at,
+                instances.c.study_instance_uid.label("counts_in_study"),
             )
             .join(instances, instances.c.id == conflicting_objects.c.instance_id)
-            .where(instances.c.study_instance_uid == study_instance_uid)
+            .where(
+                or_(
+                    instances.c.study_instance_uid == study_instance_uid,
+                    conflicting_objects.c.study_instance_uid == study_instance_uid,
+                )
+            )
             .order_by(conflicting_objects.c.id)
         ),
         "fetches": rows(

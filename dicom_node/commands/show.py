@@ -61,6 +61,8 @@ def _lines(study: dict[str, Any]) -> list[str]:
             what = "received with other pixels, or other data from elsewhere, kept aside and not analysed"
         else:
             what = "received again with the same pixels and other data, which count since then"
+        if row["counts_in_study"] != study["study_instance_uid"]:
+            what += f", in study {row['counts_in_study']}"
         lines.append(f"  {_time(row['received_at'])} {what}, from {row['source']}: {row['sop_instance_uid']}")
     for row in study["fetches"]:
         count = "" if row["fetched"] is None else f", images fetched: {row['fetched']}"

@@ -15,7 +15,7 @@ from storage.engine import MIGRATIONS, Database
 from storage.errors import DatabaseTooNew, StorageUnavailable
 from storage.folder import DataFolder
 from storage.schema import audit as audit_table
-from storage.schema import metadata, predictions
+from storage.schema import conflicting_objects, metadata, predictions
 
 OLD_INSTANCE = """INSERT INTO instances (id, sop_instance_uid, sop_class_uid, transfer_syntax_uid, study_instance_uid,
 series_instance_uid, accession_number, object_key, size, source, received_at, times_received)
@@ -28,6 +28,8 @@ OLD_DELIVERY = [
     """INSERT INTO deliveries (id, result_id, destination, status, sent_sop_instance_uid, state, attempts, not_before,
     queued_at, first_claimed_at, ended_at) VALUES (7, 1, 'pacs', 0, '1.9', 'done', 3, 2.0, 1.0, 2.5, 5.0)""",
 ]
+OLD_CONFLICT = """INSERT INTO conflicting_objects (instance_id, object_key, source, received_at)
+VALUES (:id, 'other', 'pacs', 2.0)"""
 OLD_PREDICTION = """INSERT INTO predictions (id, instance_id, model_sha256, score, threshold, attention, regions,
 created_at) VALUES (:id, :id, 'sha', :score, 0.5, '{}', '[]', 1.0)"""
 
@@ -44,6 +46,7 @@ def test_a_prediction_by_one_threshold_keeps_its_answer_when_there_are_three(fol
         for number, score in enumerate((0.2, 0.5, 0.9), start=1):
             connection.execute(text(OLD_INSTANCE), {"id": number, "uid": f"1.2.{number}"})
             connection.execute(text(OLD_PREDICTION), {"id": number, "score": score})
+            connection.execute(text(OLD_CONFLICT), {"id": number})
     old.migrate()
     with old.read() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
@@ -55,6 +58,10 @@ def test_a_prediction_by_one_threshold_keeps_its_answer_when_there_are_three(fol
                 predictions.c.answer,
             ).order_by(predictions.c.id)
         ).all()
+        assert (
+            connection.execute(select(conflicting_objects.c.study_instance_uid)).scalars().all()
+            == ["1.2"] * 3
+        )
     assert [tuple(row) for row in kept] == [
         (0.2, 0.5, 0.5, "unlikely"),
         (0.5, 0.5, 0.5, "likely"),

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import func, select
 
-from storage import ledger, queue, reception, retention
+from storage import ledger, queue, reception, retention, views
 from storage.errors import LeaseLost
 from storage.folder import DataFolder
 from storage.records import OWN_RESULT, Difference, JobKind, Receipt
@@ -129,6 +129,38 @@ def test_an_image_that_was_moved_to_another_study_is_reported_there(folder: Data
         ledger.predicted(connection, job, OWNER, PREDICTION, NOW + 21)
     reported = report(folder, [result(2)], now=NOW + 30)
     assert (reported.study_instance_uid, reported.revision) == ("1.9", 1)
+
+
+def test_a_study_that_an_image_was_moved_out_of_is_reported_without_it_if_others_are_left(
+    folder: DataFolder,
+) -> None:
+    for number in (1, 2):
+        receive(folder, instance(number))
+        analyse(folder)
+    report(folder, [result(1)])
+    corrected(folder, study_instance_uid="1.9")
+    again = claimed(folder, JobKind.REPORT, NOW + 30)
+    assert (again.study_instance_uid, again.revision) == ("1.2.3", 2)
+    with folder.database.read() as connection:
+        assert [film.sop_instance_uid for film in ledger.study_instances(connection, "1.2.3")] == ["1.2.3.2"]
+
+
+@pytest.mark.parametrize("is_reported", [True, False])
+def test_a_study_that_its_image_was_moved_out_of_still_has_its_story(
+    folder: DataFolder, is_reported: bool
+) -> None:
+    receive(folder, instance())
+    analyse(folder)
+    if is_reported:
+        report(folder, [result(1)])
+    corrected(folder, study_instance_uid="1.9")
+    with folder.database.read() as connection:
+        assert views.find_study(connection, "1.2.3") == "1.2.3"
+        stories = [views.study(connection, study) for study in ("1.2.3", "1.9")]
+    assert [len(story["instances"]) for story in stories] == [0, 1]
+    for story in stories:
+        [moved] = story["kept_aside"]
+        assert (moved["corrected_at"], moved["counts_in_study"]) == (NOW + 20, "1.9")
 
 
 def test_other_bytes_that_say_the_same_are_a_duplicate(folder: DataFolder) -> None:

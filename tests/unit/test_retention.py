@@ -3,9 +3,9 @@
 import pytest
 from sqlalchemy import update
 
-from storage import ledger, queue, retention
+from storage import ledger, queue, reception, retention
 from storage.folder import DataFolder
-from storage.records import Receipt
+from storage.records import Difference, Receipt
 from storage.schema import deliveries, jobs
 from storage.states import State
 from tests.instances import NOW, OWNER, analyse, claim_delivery, instance, receive, report, result
@@ -39,6 +39,18 @@ def test_a_finished_delivered_and_old_study_loses_its_objects(delivered: tuple[D
     assert not folder.objects.path(radiograph).exists()
     assert not folder.objects.path(made).exists()
     assert sweep(folder) == 0
+
+
+def test_results_of_a_study_whose_images_were_moved_to_another_go_as_well(
+    delivered: tuple[DataFolder, str, str],
+) -> None:
+    folder, _, made = delivered
+    moved = instance(object_key=folder.objects.put(b"moved").key, sop_instance_uid="1.2.3.1", study="1.9")
+    with folder.database.write() as connection:
+        reception.receive(connection, moved, 0.0, NOW + 20, Difference.DATA)
+    assert sweep(folder, before=NOW + 10) == 0
+    assert sweep(folder) == 1
+    assert not folder.objects.path(made).exists()
 
 
 def test_a_young_study_stays(delivered: tuple[DataFolder, str, str]) -> None:

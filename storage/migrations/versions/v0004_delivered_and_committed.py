@@ -35,7 +35,25 @@ def upgrade() -> None:
         ["patient_id", "issuer_of_patient_id"],
     )
     op.create_index(op.f("ix_results_created_at"), "results", ["created_at"])
+    for table in ("instances", "results"):
+        op.create_index(
+            op.f(f"ix_{table}_object_removed_at_study_instance_uid"),
+            table,
+            ["object_removed_at", "study_instance_uid"],
+        )
+    op.create_index(op.f("ix_instances_received_at"), "instances", ["received_at"])
     op.add_column("conflicting_objects", sa.Column("corrected_at", sa.Float(), nullable=True))
+    op.add_column(
+        "conflicting_objects",
+        sa.Column("study_instance_uid", sa.String(length=64), nullable=False, server_default=""),
+    )
+    op.create_index(
+        op.f("ix_conflicting_objects_study_instance_uid"), "conflicting_objects", ["study_instance_uid"]
+    )
+    op.execute(
+        "UPDATE conflicting_objects SET study_instance_uid ="
+        " (SELECT study_instance_uid FROM instances WHERE instances.id = conflicting_objects.instance_id)"
+    )
     states = "state IN ('queued', 'running', 'delivered', 'committed', 'done', 'rejected', 'failed')"
     with op.batch_alter_table("deliveries", recreate="always") as deliveries:
         deliveries.add_column(sa.Column("delivered_at", sa.Float(), nullable=True))
