@@ -85,7 +85,7 @@ class MllpChannel:
             self.close()
         if self._socket is None:
             self._socket = connect(self._destination)
-            self._socket.settimeout(ANSWER_SECONDS)
+        self._socket.settimeout(ANSWER_SECONDS)  # waiting for the last answer has used some of it
         return self._socket
 
 
@@ -161,7 +161,6 @@ def _fault_of(acknowledgement: Acknowledgement) -> DeliveryFault:
     """
     words = f"answered {acknowledgement.code}"
     code = acknowledgement.error_code
-    if re.fullmatch(r"[0-9A-Za-z._-]{1,20}", code, re.ASCII):  # not a text, in which there may be names
-        meaning = _ERROR_CODES.get(code)
-        words += f", error {code}" + (f": {meaning}" if meaning else "")
+    if code in _ERROR_CODES:  # in a code of the receiver's own there may be a name, or a patient's ID
+        words += f", error {code}: {_ERROR_CODES[code]}"
     return ResultRefused(words) if acknowledgement.code in IN_ERROR else TransferFailed(words)

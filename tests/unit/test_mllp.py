@@ -12,7 +12,7 @@ import pytest
 from config.hl7 import Hl7Destination
 from config.settings import RetrySettings
 from dicom_node.channels.channel import Delivered
-from dicom_node.channels.mllp import MllpChannel, control_id
+from dicom_node.channels.mllp import ANSWER_SECONDS, MllpChannel, control_id
 from dicom_node.demo.archive import free_port
 from dicom_node.errors import PeerUnreachable, ResultRefused, TransferFailed
 from dicom_node.results.worklist_message import build_message
@@ -115,7 +115,8 @@ ERROR = "ERR||PID^1^3|204^Unknown key identifier^HL70357|E"
             answer("AE", CONTROL_ID, "ERR|OBR^1^3^101&Required field missing&HL70357"),
             "answered AE, error 101: required field missing",
         ),
-        (answer("AE", CONTROL_ID, "ERR||OBR^1|Z17^locked^99RIS|E"), "answered AE, error Z17"),
+        (answer("AE", CONTROL_ID, "ERR||OBR^1|Z17^locked^99RIS|E"), "answered AE"),
+        (answer("AE", CONTROL_ID, "ERR||PID^1^3|CANARY-4711^unknown^99RIS|E"), "answered AE"),
         (answer("AE", CONTROL_ID, "ERR||OBR^1|patient Doe Jane is unknown|E"), "answered AE"),
         (
             answer("AE", CONTROL_ID, "ERR||OBR^1|207^^HL70357|E|||Doe^Jane"),
@@ -229,6 +230,8 @@ def test_messages_go_over_one_connection() -> None:
         channel = MllpChannel(receiver.destination())
         for key in "abc":
             channel.send(message(key))
+        # however long the last acknowledgement took
+        assert channel._connected().gettimeout() == ANSWER_SECONDS
         channel.close()
     assert (receiver.connections, len(receiver.messages)) == (1, 3)
 
