@@ -30,11 +30,14 @@ class WaitingStudy:
 
 def studies_since(connection: Connection, since: float) -> list[WaitingStudy]:
     """Return the studies with radiographs to be read whose first image came at `since` or later, in no order."""
+    # of all that were ever received the few of these days: what follows is asked of them alone
+    recent = select(instances.c.study_instance_uid).where(instances.c.received_at >= since)
     # With max() SQLite takes the other columns from the row that holds it; other databases do not, so scores and
     # answers are asked for apart.
     highest = (
         select(instances.c.study_instance_uid, func.max(predictions.c.score).label("score"))
         .join(predictions, predictions.c.instance_id == instances.c.id)
+        .where(instances.c.study_instance_uid.in_(recent))
         .group_by(instances.c.study_instance_uid)
         .subquery()
     )
@@ -59,7 +62,7 @@ def studies_since(connection: Connection, since: float) -> list[WaitingStudy]:
         )
         .join(jobs, jobs.c.instance_id == instances.c.id)
         .outerjoin(answers, answers.c.study_instance_uid == instances.c.study_instance_uid)
-        .where(instances.c.is_prior.is_(False))
+        .where(instances.c.is_prior.is_(False), instances.c.study_instance_uid.in_(recent))
         .group_by(instances.c.study_instance_uid, answers.c.answer, answers.c.score)
         .having(first >= since)
     )
