@@ -192,14 +192,14 @@ def _write_down(
     failed: dict[str, int],
 ) -> int:
     with folder.database.write() as connection:
-        destination = commitment.answered(connection, transaction_uid, now)
-        if destination is None:
+        request = commitment.answered(connection, transaction_uid, now)
+        if request is None:
             _log.warning("commitment_answer_unknown", count=len(committed) + len(failed))
             return INVALID_ARGUMENT
-        kept = commitment.find(connection, destination, committed)
+        kept = commitment.find(connection, request, committed)
         for each in kept:
             commitment.commit(connection, each, now)
-        missed = commitment.find(connection, destination, failed)
+        missed = commitment.find(connection, request, failed)
         for each in missed:
             reason = f"not committed: 0x{failed[each.sent_sop_instance_uid or each.sop_instance_uid]:04X}"
             decision = decide(_policy(retry), each.attempts, each.since, now, random.random)
@@ -211,12 +211,17 @@ def _write_down(
             connection,
             now,
             "commitment_answered",
-            destination=destination,
+            destination=request.destination,
             committed=[each.sent_sop_instance_uid or each.sop_instance_uid for each in kept],
             not_committed=[each.sent_sop_instance_uid or each.sop_instance_uid for each in missed],
         )
     log = _log.warning if missed else _log.info
-    log("commitment_answered", destination=destination, committed=len(kept), not_committed=len(missed))
+    log(
+        "commitment_answered",
+        destination=request.destination,
+        committed=len(kept),
+        not_committed=len(missed),
+    )
     return SUCCESS
 
 

@@ -30,6 +30,14 @@ class Awaited:
     sent_sop_instance_uid: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Whom a request was made to, and when."""
+
+    destination: str
+    asked_at: float
+
+
 def due(connection: Connection, destination: str, now: float, most: int) -> list[Awaited]:
     """Return at most `most` deliveries to be asked about now, longest due first."""
     return _awaited(connection, destination, deliveries.c.not_before <= now, most)
@@ -74,25 +82,30 @@ def put_off(connection: Connection, awaited: Iterable[Awaited], at: float, reaso
     )
 
 
-def answered(connection: Connection, transaction_uid: str, now: float) -> str | None:
-    """Note that a request was answered, and return which destination it was made to; None: nobody made it."""
-    destination: str | None = connection.execute(
+def answered(connection: Connection, transaction_uid: str, now: float) -> Request | None:
+    """Note that a request was answered, and return it; None: nobody made it."""
+    row = connection.execute(
         update(commitment_requests)
         .where(commitment_requests.c.transaction_uid == transaction_uid)
         .values(answered_at=now)
-        .returning(commitment_requests.c.destination)
-    ).scalar()
-    return destination
+        .returning(commitment_requests.c.destination, commitment_requests.c.asked_at)
+    ).one_or_none()
+    return None if row is None else Request(*row)
 
 
-def find(connection: Connection, destination: str, sop_instance_uids: Iterable[str]) -> list[Awaited]:
-    """Return the deliveries that wait for a promise about these objects."""
+def find(connection: Connection, request: Request, sop_instance_uids: Iterable[str]) -> list[Awaited]:
+    """Return the deliveries that wait for a promise about these objects.
+
+    Of what was found missing after the request, and was queued to be sent again, its answer says nothing.
+    """
     uids = list(sop_instance_uids)
     sent_as = or_(
         deliveries.c.sent_sop_instance_uid.in_(uids),
         deliveries.c.sent_sop_instance_uid.is_(None) & results.c.sop_instance_uid.in_(uids),
     )
-    return _awaited(connection, destination, sent_as, len(uids))
+    return _awaited(
+        connection, request.destination, sent_as & (deliveries.c.queued_at <= request.asked_at), len(uids)
+    )
 
 
 def commit(connection: Connection, awaited: Awaited, now: float) -> None:

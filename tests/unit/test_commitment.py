@@ -24,6 +24,8 @@ from dicom_node.commitment import (
 from dicom_node.demo.archive import free_port
 from dicom_node.receiver import Receiver
 from dicom_node.sender import Sender
+from storage import reconciliation
+from storage.errors import StorageUnavailable
 from storage.folder import DataFolder
 from storage.records import Result
 from storage.schema import deliveries
@@ -324,6 +326,42 @@ def test_an_answer_to_what_nobody_asked_changes_nothing(
     request.TransactionUID = "2.25.4711"
     assert receiving(promise(request)) == 0x0115
     assert row(outbox)["state"] == State.DELIVERED
+
+
+def test_a_promise_from_before_an_object_was_found_missing_is_none_of_the_one_that_was_sent_again(
+    outbox: DataFolder, receiving: Callable[[Dataset], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = asked(outbox, monkeypatch)
+    sent_again, clock = Archive(), Clock()
+    clock.now = NOW + 60
+    with outbox.database.write() as connection:
+        assert reconciliation.send_again(connection, 1, clock.now, "missing when asked")
+    sender, committer = parts(outbox, sent_again, clock)
+    sender.step()
+    assert receiving(promise(request)) == 0x0000
+    assert row(outbox)["state"] == State.DELIVERED
+    with sent_again.listening(lambda _request: None):
+        committer.step()
+    assert receiving(promise(sent_again.requests[0])) == 0x0000
+    assert row(outbox)["state"] == State.COMMITTED
+
+
+def test_an_answer_that_cannot_be_written_down_is_asked_for_again(
+    outbox: DataFolder, receiving: Callable[[Dataset], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = asked(outbox, monkeypatch)
+
+    @contextmanager
+    def locked() -> Iterator[None]:
+        raise StorageUnavailable("database is locked")
+        yield
+
+    with monkeypatch.context() as busy:
+        busy.setattr(outbox.database, "write", locked)
+        assert receiving(promise(request)) == 0x0110
+    assert row(outbox)["state"] == State.DELIVERED
+    assert receiving(promise(request)) == 0x0000
+    assert row(outbox)["state"] == State.COMMITTED
 
 
 def test_an_answer_of_nonsense_is_refused(
