@@ -8,6 +8,10 @@ import os
 from pathlib import Path
 from typing import Final
 
+# onnxruntime 1.31 tells its makers of the machine while it is imported, unless it finds this; what it offers for later
+# comes too late. A node in a hospital calls nobody but its peers.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
@@ -17,8 +21,6 @@ from safetensors.numpy import load_file
 from inference.errors import ModelDamaged
 
 _ONLY_FATAL: Final = 4  # onnxruntime's severities go from 0, verbose; what it cannot do, it raises
-
-onnxruntime.disable_telemetry_events()
 
 
 class OnnxEngine:

@@ -1,5 +1,6 @@
 """The engines give the same answers, and run nothing but the graph and the weights that belong to each other."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -184,6 +185,20 @@ def test_a_film_is_read_without_torch(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code, film], capture_output=True, text=True, check=True)
     assert done.stdout.split("\n") == ["Prediction", "set()", ""]
     assert done.stderr == ""
+
+
+def test_reading_a_film_tells_nobody_of_it(tmp_path: Path) -> None:
+    """The library would write an identity of this machine to the home folder, and call its makers with it."""
+    film = write(chest_film(), tmp_path / "film.dcm")
+    code = (
+        "import sys; from pathlib import Path; from inference.card import SHIPPED\n"
+        "from inference.reader import ChestReader\n"
+        "ChestReader(SHIPPED, 0, None).read(Path(sys.argv[1]))"
+    )
+    home = tmp_path / "home"
+    home.mkdir()
+    subprocess.run([sys.executable, "-c", code, film], env={**os.environ, "HOME": str(home)}, check=True)
+    assert list(home.rglob("*")) == []
 
 
 def test_torch_runs_the_network_only_where_it_can_use_the_gpu(
