@@ -73,7 +73,8 @@ class Sender:
         and all go out when it is back.
         """
         now = self._clock()
-        if now < self._connect_not_before:
+        # no attempt is put off for longer: if it seems so, the clock has been set back
+        if 0 < self._connect_not_before - now <= self._policy.longest_seconds:
             return min(POLL_SECONDS, self._connect_not_before - now)
         name = self._destination
         with self._folder.database.read() as connection:

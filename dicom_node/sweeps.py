@@ -46,6 +46,7 @@ class Sweeps:
         )
         for sweep, seconds in (
             (self.expire_leases, LEASES_EVERY_SECONDS),
+            (self.bring_forward, LEASES_EVERY_SECONDS),
             (self.remove_finished_studies, HOUR_SECONDS),
             (self.remove_leftovers, HOUR_SECONDS),
             (self.remove_orphans, DAY_SECONDS),
@@ -70,6 +71,14 @@ class Sweeps:
             attempts = self._settings.retry.analyse_attempts
             return queue.expire_leases(connection, jobs, now, attempts) + sum(
                 queue.expire_leases(connection, table, now, None) for table in (deliveries, fetches)
+            )
+
+    def bring_forward(self, now: float) -> int:
+        """Wake what would sleep until a clock that was set back is where it was; return how many rows."""
+        longest = max(HOUR_SECONDS, self._settings.retry.deliver_longest_seconds)
+        with self._folder.database.write() as connection:
+            return sum(
+                queue.bring_forward(connection, table, now, longest) for table in (jobs, deliveries, fetches)
             )
 
     def remove_finished_studies(self, now: float) -> int:

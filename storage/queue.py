@@ -165,6 +165,17 @@ def expire_leases(connection: Connection, table: Table, now: float, most_attempt
     return _free(connection, table, now, most_attempts, table.c.lease_until <= now)
 
 
+def bring_forward(connection: Connection, table: Table, now: float, longest_wait: float) -> int:
+    """Let rows be due now that nobody has put off for so long: the clock has been set back since.
+
+    Returns how many rows.
+    """
+    waits = table.c.state.in_((State.QUEUED, State.DELIVERED))
+    return connection.execute(
+        update(table).where(waits, table.c.not_before > now + longest_wait).values(not_before=now)
+    ).rowcount
+
+
 def release_leases(connection: Connection, table: Table, now: float, most_attempts: int | None) -> int:
     """Free every running row, lease or not: for a role that starts and knows that nobody else has it."""
     return _free(connection, table, now, most_attempts)

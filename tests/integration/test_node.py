@@ -9,7 +9,7 @@ from config.settings import Destination, NodeSettings, Settings
 from dicom_node.node import Node, Role
 from dicom_node.results import encode
 from dicom_node.results.structured_report import build_structured_report
-from dicom_node.sweeps import LEFTOVERS_AFTER_SECONDS, Sweeps
+from dicom_node.sweeps import DAY_SECONDS, LEFTOVERS_AFTER_SECONDS, Sweeps
 from storage import queue
 from storage.folder import DataFolder
 from storage.records import JobKind, Result
@@ -74,6 +74,19 @@ def test_the_sweep_frees_what_dead_workers_and_senders_held(folder: DataFolder) 
     assert states(folder) == [State.QUEUED]
     with folder.database.read() as connection:
         assert State.RUNNING not in connection.execute(select(jobs.c.state)).scalars().all()
+
+
+def test_a_clock_that_is_set_back_by_days_stops_nothing(folder: DataFolder) -> None:
+    outbox(folder)
+    with folder.database.write() as connection:
+        queue.retry_later(connection, deliveries, 1, OWNER, NOW + 30, "peer is down")
+    receive(folder, instance(2, study="1.2.4"))
+    earlier = NOW - 3 * DAY_SECONDS
+    sweeps = Sweeps(Settings(), folder, reconciles=True)
+    assert sweeps.bring_forward(NOW) == 0
+    assert sweeps.bring_forward(earlier) == 3
+    assert claimed(folder, JobKind.ANALYSE, earlier).study_instance_uid == "1.2.4"
+    assert claim_delivery(folder, "peer", earlier) is not None
 
 
 def test_the_sweep_removes_what_an_aborted_transfer_left(folder: DataFolder) -> None:

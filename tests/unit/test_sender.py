@@ -26,6 +26,7 @@ from dicom_node.demo.archive import free_port
 from dicom_node.results.encoding import encode
 from dicom_node.results.structured_report import build_structured_report
 from dicom_node.sender import Sender
+from storage import queue
 from storage.folder import DataFolder
 from storage.records import Result
 from storage.schema import deliveries
@@ -164,6 +165,18 @@ def test_an_archive_that_is_down_costs_a_wait_and_nothing_else(outbox: DataFolde
             one.step()
         assert rows(outbox)[0]["state"] == State.DONE
     assert len(peer.stored) == 1
+
+
+def test_an_archive_that_was_down_when_the_clock_was_set_back_gets_its_results(outbox: DataFolder) -> None:
+    peer, clock = Peer(), Clock()
+    with sender(outbox, peer, clock) as one:
+        one.step()
+        clock.now -= 3 * 86400
+        with outbox.database.write() as connection:
+            assert queue.bring_forward(connection, deliveries, clock.now, 3600.0) == 1
+        with peer.listening():
+            one.step()
+    assert rows(outbox)[0]["state"] == State.DONE
 
 
 def test_after_days_without_an_answer_a_person_is_asked(outbox: DataFolder) -> None:
