@@ -105,6 +105,7 @@ def _own_study(film: Dataset) -> Dataset:
     made.StudyInstanceUID, made.SeriesInstanceUID = generate_uid(), generate_uid()
     made.SOPInstanceUID = made.file_meta.MediaStorageSOPInstanceUID = generate_uid()
     made.pop("DataSetTrailingPadding", None)
+    made.pop("PixelSpacing", None)  # RG1's is 0, with which OHIF draws a black film
     return made
 
 

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 from pydicom import dcmwrite
 from pydicom.dataset import Dataset
-from pydicom.uid import SecondaryCaptureImageStorage
 
-from dicom_node.demo.archive import OrthancArchive
+from dicom_node.demo.archive import AE_TITLE, OrthancArchive
 from dicom_node.demo.films import demo_films
 from tests.integration.conftest import NodeProcess, tool, wait_for
 from tests.viewer.chromium import Chromium
@@ -19,7 +18,15 @@ from tests.viewer.web_server import OhifServer
 DICOMWEB_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 OHIF_FILES = Path(__file__).parents[2] / ".peers" / "ohif-3.13.2" / "dist"
 # the demonstration's name of each film, and how many results its study gets
-FILMS = {"made: likely": 2, "made: normal": 1, "made: lateral": 1}
+FILMS = {"made: likely": 4, "made: normal": 1, "made: lateral": 1}
+EVERY_OBJECT = """
+[[destinations]]
+name = "pacs"
+ae_title = "{ae_title}"
+host = "127.0.0.1"
+port = {port}
+objects = ["structured_report", "heatmap", "key_objects", "presentation_state"]
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +34,7 @@ class Study:
     """A film with its results, as the archive holds them."""
 
     film: Dataset
-    report: Dataset
-    heatmap: Dataset | None
+    results: list[Dataset]
 
     @property
     def uid(self) -> str:
@@ -36,7 +42,21 @@ class Study:
 
     @property
     def series(self) -> int:
-        return 2 if self.heatmap is None else 3
+        return 1 + len(self.results)
+
+    @property
+    def report(self) -> Dataset:
+        return self.only("SR")
+
+    @property
+    def heatmap(self) -> Dataset:
+        """The picture; its modality is the film's."""
+        return self.only(self.film.Modality)
+
+    def only(self, modality: str) -> Dataset:
+        """Return the one result of a modality."""
+        [found] = [each for each in self.results if each.Modality == modality]
+        return found
 
 
 @pytest.fixture(scope="session")
@@ -54,12 +74,12 @@ def studies(archive: OrthancArchive, tmp_path_factory: pytest.TempPathFactory) -
     """Films that the archive got and routed to the node, and what the node sent back."""
     folder = tmp_path_factory.mktemp("films")
     films = {each.name: each.dataset for each in demo_films(None) if each.name in FILMS}
-    node = NodeProcess(tmp_path_factory.mktemp("node"), archive.port)
+    settings = EVERY_OBJECT.format(ae_title=AE_TITLE, port=archive.port)
+    node = NodeProcess(tmp_path_factory.mktemp("node"), None, settings)
     node.start()
     try:
         for number, film in enumerate(films.values()):
             film.PatientID = f"DEMO-{number}"  # else the viewer lists each with the others
-            del film.PixelSpacing  # RG1 has one of 0, with which OHIF draws the film itself black
             dcmwrite(path := folder / f"{number}.dcm", film, enforce_file_format=True)
             node.send(path)
             archive.add(path.read_bytes())
@@ -76,9 +96,7 @@ def studies(archive: OrthancArchive, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def _study(film: Dataset, objects: list[Dataset]) -> Study:
-    [report] = [each for each in objects if each.Modality == "SR"]
-    heatmaps = [each for each in objects if each.SOPClassUID == SecondaryCaptureImageStorage]
-    return Study(film, report, heatmaps[0] if heatmaps else None)
+    return Study(film, [each for each in objects if each.SOPInstanceUID != film.SOPInstanceUID])
 
 
 @pytest.fixture(scope="session")

@@ -76,6 +76,33 @@ class Ohif:
         """Return what can be read in the viewport, its annotations too."""
         return self._browser.evaluate(f"document.querySelector('{VIEWPORT}')?.innerText ?? ''")
 
+    def says(self, words: str) -> bool:
+        """Whether these words stand anywhere on the page, its notices too."""
+        return words in self._browser.evaluate("document.body.innerText")
+
+    def lines(self) -> dict[str, Box]:
+        """Return each line that is written over the picture, and where, from the viewport's corner."""
+        return {
+            text: Box(*place)
+            for text, *place in self._browser.evaluate(
+                f"""(pane => [...pane.querySelectorAll('svg tspan')].map(e => {{
+                    const corner = pane.getBoundingClientRect();
+                    // a tspan has no box of its own, its letters have
+                    const letters = document.createRange();
+                    letters.selectNodeContents(e);
+                    const b = letters.getBoundingClientRect();
+                    return [e.textContent, b.left - corner.left, b.top - corner.top, b.width, b.height];
+                }}))(document.querySelector('{VIEWPORT}'))"""
+            )
+        }
+
+    def viewport(self) -> tuple[int, int]:
+        """Return the viewport's width and height."""
+        width, height = self._browser.evaluate(
+            f"(pane => [pane.clientWidth, pane.clientHeight])(document.querySelector('{VIEWPORT}'))"
+        )
+        return width, height
+
     def shows(self, selector: str) -> bool:
         """Whether the page has such an element."""
         return self._browser.evaluate(f"document.querySelector('{selector}') !== null")

@@ -18,7 +18,13 @@ from tests.viewer.ohif import Box, Ohif
 
 DOCUMENTS = Path(__file__).parents[2] / "docs"
 CINE_BAR = '[data-cy^="cine-player"]'
-CERTAINTY_OF_FINDING = "111012"
+CERTAINTY_OF_FINDING, MEASUREMENT_GROUP = "111012", "125007"
+# what stands over each film of the demonstration
+WORDS = {
+    "made: likely": ["Right lung"],
+    "made: normal": ["AI: pneumonia unlikely (score", "Does not exclude disease."],
+    "made: lateral": ["AI: 1 image not analysed: lateral view; only frontal views (PA, AP) are analysed."],
+}
 
 
 def keep_picture(ohif: Ohif, name: str) -> None:
@@ -38,8 +44,7 @@ def is_picture_of(seen: NDArray[np.uint8], sent: NDArray[np.uint8]) -> bool:
 def test_the_series_list_shows_the_answer(ohif: Ohif, studies: dict[str, Study]) -> None:
     study = studies["made: likely"]
     ohif.open_study(study.uid, study.series)
-    for made in (study.report, study.heatmap):
-        assert made is not None
+    for made in study.results:
         # under a thumbnail OHIF puts its ellipsis over the last letter
         assert ohif.readable_part(made.SeriesDescription).startswith("PNEUMONIA LIKEL")
     assert ohif.errors == []
@@ -47,7 +52,6 @@ def test_the_series_list_shows_the_answer(ohif: Ohif, studies: dict[str, Study])
 
 def test_the_heatmap_is_on_the_canvas(ohif: Ohif, studies: dict[str, Study]) -> None:
     study = studies["made: likely"]
-    assert study.heatmap is not None
     ohif.open_study(study.uid, study.series)
     ohif.open_series(study.heatmap.SeriesDescription)
     sent = study.heatmap.pixel_array
@@ -68,17 +72,46 @@ def test_the_report_opens_over_the_film(ohif: Ohif, studies: dict[str, Study], n
     for region in regions:
         expected = on_canvas(region, study.film, canvas)
         wait_for(lambda box=expected: is_among(box, ohif.regions()), why=f"not drawn: {region}")
-    for score in scores_of(study.report):
-        assert f"Certainty of Finding: {score:.2f} %" in ohif.words()
-    if study.heatmap is not None:
+    if name == "made: likely":
         ohif.say_no()
         keep_picture(ohif, "ohif-report.jpg")
     assert ohif.errors == []
 
 
+@pytest.mark.parametrize(("name", "said"), WORDS.items())
+def test_the_reports_words_can_be_read_in_the_viewport(
+    ohif: Ohif, studies: dict[str, Study], name: str, said: list[str]
+) -> None:
+    study = studies[name]
+    ohif.open_study(study.uid, study.series)
+    ohif.open_series(study.report.SeriesDescription)
+    scores = [f"Certainty of Finding: {score:.2f} %" for score in scores_of(study.report)]
+    for words in [*said, *scores]:
+        wait_for(lambda words=words: any(words in line for line in ohif.lines()), why=f"not written: {words}")
+    width, height = ohif.viewport()
+    for line, box in ohif.lines().items():
+        assert box.left >= 0, line
+        assert box.top >= 0, line
+        assert box.left + box.width <= width, line
+        assert box.top + box.height <= height, line
+
+
+@pytest.mark.parametrize("modality", ["KO", "PR"])
+def test_what_ohif_does_not_draw_leaves_the_film_in_the_viewport(
+    ohif: Ohif, studies: dict[str, Study], modality: str
+) -> None:
+    study = studies["made: likely"]
+    made = study.only(modality)
+    ohif.open_study(study.uid, study.series)
+    assert made.SeriesDescription in ohif.series()
+    ohif.open_series(made.SeriesDescription)
+    wait_for(lambda: ohif.says("could not be added to the viewport"), why="OHIF said nothing")
+    assert ohif.is_drawn()
+    assert ohif.errors == []
+
+
 def test_the_archive_renders_the_heatmap(archive: OrthancArchive, studies: dict[str, Study]) -> None:
     heatmap = studies["made: likely"].heatmap
-    assert heatmap is not None
     address = (
         f"{archive.url}/dicom-web/studies/{heatmap.StudyInstanceUID}/series/{heatmap.SeriesInstanceUID}"
         f"/instances/{heatmap.SOPInstanceUID}/rendered"
@@ -112,11 +145,12 @@ def scores_of(report: Dataset) -> list[float]:
 
 
 def regions_of(report: Dataset) -> list[Box]:
-    """Return the regions, each by the box around it, in pixels of the film."""
+    """Return the line of each group that OHIF draws, its first, by the box around it in pixels of the film."""
     boxes = []
-    for item in items_of(report):
-        if item.ValueType == "SCOORD":
-            points = np.reshape(item.GraphicData, (-1, 2))
+    for group in items_of(report):
+        if group.ValueType == "CONTAINER" and group.ConceptNameCodeSequence[0].CodeValue == MEASUREMENT_GROUP:
+            line = next(item for item in items_of(group) if item.ValueType == "SCOORD")
+            points = np.reshape(line.GraphicData, (-1, 2))
             boxes.append(Box(*points.min(axis=0), *np.ptp(points, axis=0)))
     return boxes
 
