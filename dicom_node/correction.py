@@ -25,7 +25,14 @@ IMAGE_DESCRIPTION = (
     "SeriesInstanceUID",
     "TimezoneOffsetFromUTC",
     "RequestAttributesSequence",
+    "RequestedProcedurePriority",
+    "RequestedProcedureCodeSequence",
+    "PlacerOrderNumberImagingServiceRequest",
+    "FillerOrderNumberImagingServiceRequest",
+    "OrderPlacerIdentifierSequence",
+    "OrderFillerIdentifierSequence",
     "InstitutionName",
+    "InstitutionalDepartmentName",
     # what the analysis goes by
     "Modality",
     "PresentationIntentType",
@@ -43,7 +50,16 @@ IMAGE_DESCRIPTION = (
     "VOILUTFunction",
     "RescaleIntercept",
     "RescaleSlope",
+    "PixelIntensityRelationshipSign",
+    "PixelRepresentation",
+    "BitsStored",
+    "HighBit",
+    "Rows",
+    "Columns",
+    "ImagerPixelSpacing",
+    "PixelAspectRatio",
 )
+"""Without what may have one VR or another (padding values, lookup tables): implicit and explicit encodings differ in it."""
 
 
 def difference(kept: Path, arrived: Path) -> Difference:
