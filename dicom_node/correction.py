@@ -59,7 +59,7 @@ IMAGE_DESCRIPTION = (
     "ImagerPixelSpacing",
     "PixelAspectRatio",
 )
-"""Without what may have one VR or another (padding values, lookup tables): implicit and explicit encodings differ in it."""
+"""Without what may have either of two VRs (padding values, lookup tables): encodings of it differ and mean the same."""
 
 
 def difference(kept: Path, arrived: Path) -> Difference:
