@@ -6,6 +6,7 @@ be started again at once and may take its own unfinished work back without waiti
 
 import fcntl
 import os
+import time
 from pathlib import Path
 from typing import Self
 
@@ -14,6 +15,8 @@ from storage.errors import FolderInUse, StorageUnavailable
 from storage.objects import ObjectStore
 
 DATABASE_NAME = "node.sqlite"
+LOCK_SECONDS = 0.5
+"""Who asks which roles are running holds a free one for a moment."""
 
 
 class DataFolder:
@@ -42,7 +45,13 @@ class DataFolder:
         DatabaseTooNew
             A newer version wrote it.
         """
-        if not (folder / DATABASE_NAME).exists():
+        try:
+            has_run = (folder / DATABASE_NAME).exists()
+        except PermissionError:
+            raise StorageUnavailable(
+                f"{folder}: belongs to another user; run this as the node's own"
+            ) from None
+        if not has_run:
             raise StorageUnavailable(f"{folder}: no node has run on this data folder yet (dicom-node run)")
         found = cls(folder)
         found.database.require_known()
@@ -51,15 +60,34 @@ class DataFolder:
     def lock_role(self, role: str) -> None:
         """Take the role for this process until it ends or closes the folder. Raises FolderInUse."""
         descriptor = os.open(self.folder / f"{role}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            raise FolderInUse(self.folder, role) from None
+        deadline = time.monotonic() + LOCK_SECONDS
+        while not _locked(descriptor, fcntl.LOCK_EX):
+            if time.monotonic() > deadline:
+                os.close(descriptor)
+                raise FolderInUse(self.folder, role)
+            time.sleep(LOCK_SECONDS / 20)
         self._locks.append(descriptor)
+
+    def roles_running(self) -> list[str]:
+        """Return the roles that a process has taken on this folder."""
+        running = []
+        for path in sorted(self.folder.glob("*.lock")):
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            if not _locked(descriptor, fcntl.LOCK_SH):
+                running.append(path.stem)
+            os.close(descriptor)
+        return running
 
     def close(self) -> None:
         """Close the database and give the roles back."""
         self.database.close()
         while self._locks:
             os.close(self._locks.pop())
+
+
+def _locked(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -28,7 +28,7 @@ from storage.schema import (
     results,
     shadow_answers,
 )
-from storage.states import State
+from storage.states import ARRIVED, OPEN, State
 
 MOST_IN_SHADOW = 1000
 """A candidate looks back over so many of the latest answered images."""
@@ -153,7 +153,7 @@ def is_reported_later(connection: Connection, study_instance_uid: str, revision:
 def destinations_of_earlier(
     connection: Connection, study_instance_uid: str, kind: str, revision: int
 ) -> frozenset[str]:
-    """Return the destinations that a result of this kind, made for the study before `revision`, is or was for."""
+    """Return the destinations that got, or are still to get, a result of this kind made before `revision`."""
     rows = connection.execute(
         select(deliveries.c.destination)
         .join(results, results.c.id == deliveries.c.result_id)
@@ -161,9 +161,29 @@ def destinations_of_earlier(
             results.c.study_instance_uid == study_instance_uid,
             results.c.kind == kind,
             results.c.revision < revision,
+            deliveries.c.state.in_((*OPEN, *ARRIVED)),
         )
     )
     return frozenset(rows.scalars())
+
+
+def replaced_deliveries(connection: Connection, delivery_ids: Iterable[int], kind: str) -> set[int]:
+    """Return those of the deliveries of this kind after which their destination is to get, or got, a later one."""
+    later_result, later = results.alias("later_result"), deliveries.alias("later")
+    is_replaced = exists().where(
+        later_result.c.study_instance_uid == results.c.study_instance_uid,
+        later_result.c.kind == results.c.kind,
+        later_result.c.revision > results.c.revision,
+        later.c.result_id == later_result.c.id,
+        later.c.destination == deliveries.c.destination,
+        later.c.state.in_((*OPEN, *ARRIVED)),
+    )
+    rows = connection.execute(
+        select(deliveries.c.id)
+        .join(results, results.c.id == deliveries.c.result_id)
+        .where(deliveries.c.id.in_(list(delivery_ids)), results.c.kind == kind, is_replaced)
+    )
+    return set(rows.scalars())
 
 
 def priors(connection: Connection, study_instance_uid: str, most: int) -> list[PriorPrediction]:

@@ -18,14 +18,18 @@ def status(connection: Connection, now: float) -> dict[str, Any]:
     counts = connection.execute(
         select(func.count(), func.coalesce(func.sum(instances.c.times_received), 0)).select_from(instances)
     ).one()
-    conflicts = connection.execute(select(func.count()).select_from(conflicting_objects)).scalar_one()
+    aside = connection.execute(
+        select(func.count(), func.count(conflicting_objects.c.corrected_at)).select_from(conflicting_objects)
+    ).one()
     oldest_job = _oldest(connection, jobs)
     oldest_delivery = _oldest(connection, deliveries)
     waiting = [since for since in (oldest_job, oldest_delivery) if since is not None]
     return {
         "instances_received": counts[0],
         "instances_received_again": counts[1] - counts[0],
-        "instances_kept_aside": conflicts,
+        "instances_corrected": aside[1],
+        "instances_kept_aside": aside[0] - aside[1],
+        "waiting_for_a_person": sum(map(len, waiting_for_a_person(connection))),
         "jobs": _by_state(connection, jobs, JOB_STATES),
         "fetches": _by_state(connection, fetches, JOB_STATES),
         "deliveries": _by_state(connection, deliveries, State),
@@ -34,8 +38,10 @@ def status(connection: Connection, now: float) -> dict[str, Any]:
     }
 
 
-def list_jobs(connection: Connection, state: State | None, most: int) -> list[dict[str, Any]]:
-    """Return the newest jobs and deliveries, optionally of one state, at most `most` of each."""
+def list_jobs(
+    connection: Connection, state: State | None, most: int, *, for_a_person: bool = False
+) -> list[dict[str, Any]]:
+    """Return the newest jobs and deliveries, at most `most` of each: all, of one state, or those for a person."""
     job_rows = (
         select(
             jobs.c.id,
@@ -72,6 +78,10 @@ def list_jobs(connection: Connection, state: State | None, most: int) -> list[di
     if state is not None:
         job_rows = job_rows.where(jobs.c.state == state)
         delivery_rows = delivery_rows.where(deliveries.c.state == state)
+    if for_a_person:
+        job_ids, delivery_ids = waiting_for_a_person(connection)
+        job_rows = job_rows.where(jobs.c.id.in_(job_ids[-most:]))
+        delivery_rows = delivery_rows.where(deliveries.c.id.in_(delivery_ids[-most:]))
     found = [
         {"id": f"j{row['id']}", **{key: value for key, value in row.items() if key != "id"}}
         for row in connection.execute(job_rows.order_by(jobs.c.id.desc()).limit(most)).mappings()
@@ -239,9 +249,14 @@ def open_deliveries(connection: Connection) -> dict[str, int]:
     return {destination: count for destination, count in counted}  # noqa: C416 - a Row is no pair to dict()
 
 
-def failed_ids(connection: Connection, table: Table) -> list[int]:
-    """Return the ids of the rows that wait for a person."""
-    return list(connection.execute(select(table.c.id).where(table.c.state == State.FAILED)).scalars())
+def waiting_for_a_person(connection: Connection) -> tuple[list[int], list[int]]:
+    """Return the ids of the jobs that failed, and of the deliveries that failed or were refused.
+
+    A job that was rejected is an answer: the image is not analysable. A delivery that was is an answer that nobody got.
+    """
+    job_ids = select(jobs.c.id).where(jobs.c.state == State.FAILED)
+    delivery_ids = select(deliveries.c.id).where(deliveries.c.state.in_((State.FAILED, State.REJECTED)))
+    return list(connection.execute(job_ids).scalars()), list(connection.execute(delivery_ids).scalars())
 
 
 def _by_state(connection: Connection, table: Table, states: Iterable[State]) -> dict[str, int]:

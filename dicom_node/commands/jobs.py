@@ -7,16 +7,18 @@ committed  the destination has promised to keep the result
 done       image analysed, study reported, or result delivered where no promise is asked for
 rejected   image not analysable, or result refused for good by the destination: see the reason
 failed     waits for a person: see the reason, mend it, then `dicom-node retry`
+
+The newest 1000 jobs and 1000 deliveries are listed. `--for-a-person` is what `dicom-node status` counts: what failed,
+and deliveries that were refused.
 """
 
 import argparse
 import json
 import time
 
-from rich.console import Console
 from rich.table import Table
 
-from dicom_node.commands.options import add_config, add_json, open_existing_folder
+from dicom_node.commands.options import add_config, add_json, console, open_existing_folder
 from storage import views
 from storage.states import State
 
@@ -25,7 +27,11 @@ MOST = 1000
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `jobs` takes."""
-    parser.add_argument("--state", choices=[str(state) for state in State], help="only those in this state")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--state", choices=[str(state) for state in State], help="only those in this state")
+    which.add_argument(
+        "--for-a-person", action="store_true", help="what failed, and deliveries that were refused for good"
+    )
     add_config(parser)
     add_json(parser)
 
@@ -34,7 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the list."""
     folder = open_existing_folder(arguments)
     with folder.database.read() as connection:
-        rows = views.list_jobs(connection, State(arguments.state) if arguments.state else None, MOST)
+        state = State(arguments.state) if arguments.state else None
+        rows = views.list_jobs(connection, state, MOST, for_a_person=arguments.for_a_person)
     if arguments.json:
         print(json.dumps(rows))
         return 0
@@ -57,5 +64,5 @@ def run(arguments: argparse.Namespace) -> int:
             row.get("answer") or row["reason"] or "",
             row["study_instance_uid"],
         )
-    Console().print(table)
+    console().print(table)
     return 0

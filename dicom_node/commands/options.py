@@ -1,11 +1,16 @@
 """Options that several commands share, and how they open what the settings name."""
 
 import argparse
+import sys
 from pathlib import Path
+
+from rich.console import Console
 
 from config.load import load_settings
 from config.settings import Settings
 from storage.folder import DataFolder
+
+COLUMNS_OF_A_FILE = 240
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +26,11 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add --json."""
     parser.add_argument("--json", action="store_true", help="print JSON for machines")
+
+
+def console() -> Console:
+    """Return where tables are printed: as wide as the terminal, and wide enough for grep where there is none."""
+    return Console(width=None if sys.stdout.isatty() else COLUMNS_OF_A_FILE)
 
 
 def settings_of(arguments: argparse.Namespace) -> Settings:

@@ -1,6 +1,8 @@
 """Queue failed or rejected jobs (j...) and deliveries (d...) again, with all their attempts.
 
-`dicom-node jobs --state failed` lists what waits for a person.
+`dicom-node jobs --for-a-person` lists what waits for one. A delivery sends again what was made then: what depends on
+settings that were changed since is made anew by `dicom-node report`. An HL7 message that a later one of the same study
+has replaced is not sent any more: the receiver would be left with it.
 """
 
 import argparse
@@ -8,9 +10,10 @@ import re
 import sys
 import time
 
+from config.settings import ResultKind
 from dicom_node.commands.options import add_config, open_existing_folder
 from storage import audit, ledger, queue, views
-from storage.schema import deliveries, jobs
+from storage.schema import deliveries
 
 ID = rf"[jd][0-9]{{1,{views.LONGEST_NUMBER}}}"
 
@@ -19,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `retry` takes."""
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("ids", nargs="*", default=[], metavar="ID", help="jobs (j7) and deliveries (d7)")
-    which.add_argument("--all-failed", action="store_true", help="everything in the state failed")
+    which.add_argument("--all-failed", action="store_true", help="everything that waits for a person")
     add_config(parser)
 
 
@@ -33,17 +36,21 @@ def run(arguments: argparse.Namespace) -> int:
     now = time.time()
     with folder.database.write() as connection:
         if arguments.all_failed:
-            job_ids = views.failed_ids(connection, jobs)
-            delivery_ids = views.failed_ids(connection, deliveries)
+            job_ids, delivery_ids = views.waiting_for_a_person(connection)
         else:
             job_ids = [int(each[1:]) for each in arguments.ids if each[0] == "j"]
             delivery_ids = [int(each[1:]) for each in arguments.ids if each[0] == "d"]
         queued = [f"j{job}" for job in ledger.retry_jobs(connection, job_ids, now)]
-        queued += [f"d{each}" for each in queue.retry_by_hand(connection, deliveries, delivery_ids, now)]
+        replaced = ledger.replaced_deliveries(connection, delivery_ids, ResultKind.HL7_MESSAGE)
+        still_wanted = [each for each in delivery_ids if each not in replaced]
+        queued += [f"d{each}" for each in queue.retry_by_hand(connection, deliveries, still_wanted, now)]
         if queued:
             audit.append(connection, now, "operator_retried", ids=queued)
     print(f"queued again: {', '.join(queued) or 'nothing'}")
-    refused = [each for each in arguments.ids if each not in queued]
+    late = [f"d{each}" for each in delivery_ids if each in replaced]
+    refused = [each for each in arguments.ids if each not in (*queued, *late)]
+    if late:
+        print(f"dicom-node: replaced by a later message of the study: {', '.join(late)}", file=sys.stderr)
     if refused:
         print(f"dicom-node: neither failed nor rejected: {', '.join(refused)}", file=sys.stderr)
-    return 1 if refused else 0
+    return 1 if refused or (late and arguments.ids) else 0

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from dicom_node.commands.options import add_config, add_json, open_existing_folder
+from dicom_node.commands.options import add_config, add_json, console, open_existing_folder
 from inference.prediction import Answer
 from storage.comparison import comparisons
 
@@ -36,31 +36,31 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     if not found:
         print("no candidate has looked at a radiograph yet")
-    console = Console()
+    output = console()
     for comparison in found:
-        _show(comparison, console)
+        _show(comparison, output)
     return 0
 
 
-def _show(comparison: dict[str, Any], console: Console) -> None:
+def _show(comparison: dict[str, Any], output: Console) -> None:
     films = {(row["in_service"], row["in_shadow"]): row["films"] for row in comparison["answers"]}
     total, alike = sum(films.values()), sum(films.get((answer, answer), 0) for answer in Answer)
-    console.print(
+    output.print(
         f"in shadow: {comparison['name']} {comparison['version']} ({comparison['sha256'][:DIGEST_SHOWN]}); "
         f"in service: {comparison['in_service_sha256'][:DIGEST_SHOWN]}",
         markup=False,
     )
     share = f", the same answer to {alike} ({alike / total:.1%})" if total else ""
-    console.print(f"{total} films answered by both{share}")
+    output.print(f"{total} films answered by both{share}")
     for row in comparison["unanswered"]:
-        console.print(f"{row['films']} films without an answer in shadow: {row['reason']}")
+        output.print(f"{row['films']} films without an answer in shadow: {row['reason']}")
     if total:
         table = Table("in service", *(f"in shadow {answer}" for answer in Answer))
         for answer in Answer:
             table.add_row(answer, *(str(films.get((answer, other), 0)) for other in Answer))
-        console.print(table)
+        output.print(table)
     for row in comparison["disagreements"]:
-        console.print(
+        output.print(
             f"{row['in_service']} {row['in_service_score']:.3f}, in shadow {row['in_shadow']} "
             f"{row['in_shadow_score']:.3f}: {row['sop_instance_uid']}"
         )

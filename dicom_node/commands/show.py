@@ -71,6 +71,8 @@ def _lines(study: dict[str, Any]) -> list[str]:
         lines.append(f"  {_ended(row)} report {row['revision']}: job j{row['job']} {_state(row)}")
     for row in study["deliveries"]:
         status = "" if row["status"] is None else f" (status 0x{row['status']:04X})"
+        if row["state"] == State.DELIVERED:
+            status += f", not yet promised to be kept; asked again {_time(row['not_before'])}"
         lines.append(
             f"  {_delivered(row)} {row['kind']} of report {row['revision']} to {row['destination']}: "
             f"delivery d{row['delivery']} {_state(row)}{status}"

@@ -1,13 +1,17 @@
-"""The queue in numbers: instances received, jobs and deliveries by state, and how long the oldest has waited."""
+"""The queue in numbers: what runs, instances received, jobs and deliveries by state, and what waits for a person.
+
+running               the roles (receive, analyse, deliver) that a process has on this folder; none: the node is down
+oldest waiting        since when the oldest job or delivery has been due
+waiting for a person  jobs that failed and deliveries that failed or were refused: dicom-node jobs --for-a-person
+"""
 
 import argparse
 import json
 import time
 
-from rich.console import Console
 from rich.table import Table
 
-from dicom_node.commands.options import add_config, add_json, open_existing_folder
+from dicom_node.commands.options import add_config, add_json, console, open_existing_folder
 from storage import views
 from storage.states import State
 
@@ -22,7 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the numbers."""
     folder = open_existing_folder(arguments)
     with folder.database.read() as connection:
-        status = views.status(connection, time.time())
+        status = {"running": folder.roles_running()} | views.status(connection, time.time())
     if arguments.json:
         print(json.dumps(status))
         return 0
@@ -32,12 +36,16 @@ def run(arguments: argparse.Namespace) -> int:
         table.add_row("fetches of earlier films", *(str(status["fetches"].get(state, "")) for state in State))
     for destination, counts in sorted(status["deliveries_by_destination"].items()):
         table.add_row(f"deliveries to {destination}", *(str(counts[state]) for state in State))
-    console = Console()
-    console.print(
-        f"{status['instances_received']} instances received; received again: "
-        f"{status['instances_received_again']}, of these with other content, kept aside: "
-        f"{status['instances_kept_aside']}"
+    output = console()
+    output.print(
+        "running: " + (", ".join(status["running"]) or "[bold]nothing: no node works on this folder[/bold]")
     )
-    console.print(table)
-    console.print(f"oldest waiting: {status['oldest_waiting_seconds']:.1f} s")
+    output.print(
+        f"{status['instances_received']} instances received; received again: "
+        f"{status['instances_received_again']}; with corrected data: {status['instances_corrected']}; with other "
+        f"pixels, kept aside: {status['instances_kept_aside']}"
+    )
+    output.print(table)
+    output.print(f"oldest waiting: {status['oldest_waiting_seconds']:.1f} s")
+    output.print(f"waiting for a person: {status['waiting_for_a_person']} (dicom-node jobs --for-a-person)")
     return 0

@@ -11,10 +11,9 @@ import json
 import time
 from dataclasses import asdict
 
-from rich.console import Console
 from rich.table import Table
 
-from dicom_node.commands.options import add_config, add_json, open_existing_folder, settings_of
+from dicom_node.commands.options import add_config, add_json, console, open_existing_folder, settings_of
 from storage.worklist import reading_order, studies_since
 
 HOURS = 24.0
@@ -55,5 +54,5 @@ def run(arguments: argparse.Namespace) -> int:
             row["accession_number"],
             row["study_instance_uid"],
         )
-    Console().print(table)
+    console().print(table)
     return 0

@@ -101,6 +101,40 @@ def test_a_failed_or_rejected_job_can_be_found_shown_and_retried(
     assert "nothing" in node.command("retry", "--all-failed").stdout
 
 
+def test_status_says_what_runs_and_what_waits_for_a_person(pacs: Pacs, tmp_path: Path) -> None:
+    refusing = NodeProcess(tmp_path, pacs.port, "[model]\nuncertain = [0, 0]")
+    written = refusing.config.read_text(encoding="utf-8")
+    refusing.config.write_text(
+        written.replace(
+            f"port = {pacs.port}", f'port = {pacs.port}\nobjects = ["heatmap", "review_workitem"]'
+        ),
+        encoding="utf-8",
+    )
+    refusing.start()
+    assert refusing.json("status")["running"] == ["analyse", "deliver", "receive"]
+    film = chest_film(study="refused workitem")
+    refusing.send(write(film, tmp_path / "film.dcm"))
+    wait_for(lambda: refusing.json("status")["waiting_for_a_person"] == 1)
+    [waiting] = refusing.json("jobs", "--for-a-person")
+    assert (waiting["kind"], waiting["state"]) == ("review_workitem", "rejected")
+    assert refusing.command("retry", "--all-failed").stdout.strip() == f"queued again: {waiting['id']}"
+    refusing.kill()
+    assert refusing.json("status")["running"] == []
+    assert "no node works on this folder" in refusing.command("status").stdout
+
+
+def test_a_study_can_be_reported_again_with_the_settings_of_today(
+    node: NodeProcess, pacs: Pacs, tmp_path: Path
+) -> None:
+    film = chest_film(study="reported by hand", AccessionNumber="ACC-AGAIN")
+    node.send(write(film, tmp_path / "film.dcm"))
+    wait_for(lambda: len(pacs.results(film.StudyInstanceUID)[0]) == 1)
+    assert "a further report" in node.command("report", "ACC-AGAIN").stdout
+    wait_for(lambda: len(pacs.results(film.StudyInstanceUID)[0]) == 2)
+    assert [each["revision"] for each in node.json("show", "ACC-AGAIN")["reports"]] == [1, 2]
+    assert "nothing known" in node.command("report", "ACC-UNHEARD-OF").stderr
+
+
 def test_the_worklist_names_the_study_with_a_finding_before_one_without_an_answer(
     node: NodeProcess, pacs: Pacs, tmp_path: Path
 ) -> None:

@@ -108,6 +108,24 @@ def test_a_late_film_corrects_what_the_ris_was_told(
     assert [field_of(each, "OBR", 25) for each in receiver.messages[before:]] == ["P", "C"]
 
 
+def test_a_refused_message_is_not_sent_after_the_one_that_replaced_it(
+    node: NodeProcess, receiver: Receiver, tmp_path: Path
+) -> None:
+    """And since nobody has taken the first, the second is no correction."""
+    first, late = chest_film("first", study="replaced"), chest_film("late", study="replaced")
+    before = len(receiver.messages)
+    receiver.codes[:] = ["AE"]
+    with receiver.listening():
+        node.send(write(first, tmp_path / "first.dcm"))
+        wait_for(lambda: delivery(node, first).get("state") == "rejected")
+        refused = f"d{delivery(node, first)['delivery']}"
+        node.send(write(late, tmp_path / "late.dcm"))
+        wait_for(lambda: delivery(node, first)["state"] == "done")
+        retried = node.command("retry", refused)
+    assert (retried.returncode, "replaced by a later message" in retried.stderr) == (1, True)
+    assert [field_of(each, "OBR", 25) for each in receiver.messages[before:]] == ["P", "P"]
+
+
 def test_no_patient_data_of_a_message_is_in_the_log(
     node: NodeProcess, receiver: Receiver, tmp_path: Path
 ) -> None:

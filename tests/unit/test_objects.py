@@ -100,3 +100,21 @@ def test_a_role_is_free_again_when_its_node_has_ended(folder: DataFolder) -> Non
 
 def test_data_is_readable_by_the_services_user_only(folder: DataFolder) -> None:
     assert folder.folder.stat().st_mode & 0o077 == 0
+
+
+def test_a_running_role_is_seen_and_a_dead_one_is_not(folder: DataFolder) -> None:
+    assert folder.roles_running() == []
+    other = DataFolder(folder.folder)
+    other.lock_role("receive")
+    assert folder.roles_running() == ["receive"]
+    other.close()
+    assert folder.roles_running() == []
+
+
+def test_a_folder_of_another_user_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(_path: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "exists", forbidden)
+    with pytest.raises(StorageUnavailable, match="belongs to another user"):
+        DataFolder.existing(tmp_path)

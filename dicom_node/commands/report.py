@@ -1,0 +1,41 @@
+"""Report a study again, with the settings of today: a further report that names the one it replaces.
+
+For results that came out wrong by a setting (a field of an HL7 message, objects that a destination did not get yet).
+The images are not analysed again; `dicom-node retry` does that for those that failed. A running node sends it at once.
+"""
+
+import argparse
+import sys
+import time
+
+from dicom_node.commands.options import add_config, open_existing_folder
+from storage import audit, ledger, reception, views
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `report` takes."""
+    parser.add_argument(
+        "study", metavar="STUDY", help="accession number, UID, or job as `dicom-node jobs` names it"
+    )
+    add_config(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Queue the report; exit status 1 where there is nothing to report on."""
+    folder = open_existing_folder(arguments)
+    now = time.time()
+    with folder.database.write() as connection:
+        study_instance_uid = views.find_study(connection, arguments.study)
+        if study_instance_uid is None:
+            print(f"dicom-node: nothing known of {arguments.study!r}", file=sys.stderr)
+            return 1
+        if not ledger.study_instances(connection, study_instance_uid):
+            print(
+                "dicom-node: this node has no image of the study any more, or never analysed one",
+                file=sys.stderr,
+            )
+            return 1
+        reception.queue_report(connection, study_instance_uid, now, now)
+        audit.append(connection, now, "report_requested", study_instance_uid=study_instance_uid)
+    print(f"queued: a further report of {study_instance_uid}")
+    return 0
