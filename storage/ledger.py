@@ -167,25 +167,6 @@ def destinations_of_earlier(
     return frozenset(rows.scalars())
 
 
-def replaced_deliveries(connection: Connection, delivery_ids: Iterable[int], kind: str) -> set[int]:
-    """Return those of the deliveries of this kind after which their destination is to get, or got, a later one."""
-    later_result, later = results.alias("later_result"), deliveries.alias("later")
-    is_replaced = exists().where(
-        later_result.c.study_instance_uid == results.c.study_instance_uid,
-        later_result.c.kind == results.c.kind,
-        later_result.c.revision > results.c.revision,
-        later.c.result_id == later_result.c.id,
-        later.c.destination == deliveries.c.destination,
-        later.c.state.in_((*OPEN, *ARRIVED)),
-    )
-    rows = connection.execute(
-        select(deliveries.c.id)
-        .join(results, results.c.id == deliveries.c.result_id)
-        .where(deliveries.c.id.in_(list(delivery_ids)), results.c.kind == kind, is_replaced)
-    )
-    return set(rows.scalars())
-
-
 def priors(connection: Connection, study_instance_uid: str, most: int) -> list[PriorPrediction]:
     """Return the predictions for the earlier studies of the same patient, at most `most`, newest first.
 

@@ -1,8 +1,8 @@
 """Queue failed or rejected jobs (j...) and deliveries (d...) again, with all their attempts.
 
 `dicom-node jobs --for-a-person` lists what waits for one. A delivery sends again what was made then: what depends on
-settings that were changed since is made anew by `dicom-node report`. An HL7 message that a later one of the same study
-has replaced is not sent any more: the receiver would be left with it.
+settings that were changed since is made anew by `dicom-node report`. An HL7 message is refused where a later one of the
+study has arrived: the receiver would be left with the older.
 """
 
 import argparse
@@ -10,7 +10,6 @@ import re
 import sys
 import time
 
-from config.settings import ResultKind
 from dicom_node.commands.options import add_config, open_existing_folder
 from storage import audit, ledger, queue, views
 from storage.schema import deliveries
@@ -41,16 +40,11 @@ def run(arguments: argparse.Namespace) -> int:
             job_ids = [int(each[1:]) for each in arguments.ids if each[0] == "j"]
             delivery_ids = [int(each[1:]) for each in arguments.ids if each[0] == "d"]
         queued = [f"j{job}" for job in ledger.retry_jobs(connection, job_ids, now)]
-        replaced = ledger.replaced_deliveries(connection, delivery_ids, ResultKind.HL7_MESSAGE)
-        still_wanted = [each for each in delivery_ids if each not in replaced]
-        queued += [f"d{each}" for each in queue.retry_by_hand(connection, deliveries, still_wanted, now)]
+        queued += [f"d{each}" for each in queue.retry_by_hand(connection, deliveries, delivery_ids, now)]
         if queued:
             audit.append(connection, now, "operator_retried", ids=queued)
     print(f"queued again: {', '.join(queued) or 'nothing'}")
-    late = [f"d{each}" for each in delivery_ids if each in replaced]
-    refused = [each for each in arguments.ids if each not in (*queued, *late)]
-    if late:
-        print(f"dicom-node: replaced by a later message of the study: {', '.join(late)}", file=sys.stderr)
+    refused = [each for each in arguments.ids if each not in queued]
     if refused:
         print(f"dicom-node: neither failed nor rejected: {', '.join(refused)}", file=sys.stderr)
-    return 1 if refused or (late and arguments.ids) else 0
+    return 1 if refused else 0

@@ -62,13 +62,13 @@ _PRESENCE = {
     Answer.UNLIKELY: codes.ABSENT,
     None: codes.UNDETERMINED,
 }
-_LUNGS = {
-    Side.LEFT: codes.LEFT_LUNG,
-    Side.RIGHT: codes.RIGHT_LUNG,
-    Side.BILATERAL: codes.BOTH_LUNGS,
-    None: codes.LUNG,
+_SITES = {
+    Side.LEFT: (codes.LEFT_LUNG, codes.LEFT),
+    Side.RIGHT: (codes.RIGHT_LUNG, codes.RIGHT),
+    Side.BILATERAL: (codes.BOTH_LUNGS, codes.BILATERAL),
+    None: (codes.LUNG, None),
 }
-"""Each a site with its side in it, since OHIF 3.13 shows the site without its laterality."""
+"""The side stands in the site, since OHIF 3.13 shows no laterality, and beside it, where receivers look for it."""
 _IMAGE_QUALITY = {
     Reason.NO_PIXELS: codes.NO_IMAGE,
     Reason.BLANK: codes.NO_IMAGE,
@@ -159,7 +159,7 @@ def _region_group(
         finding_category=codes.DISEASE if likely else None,
         geometric_purpose=codes.BOUNDED_BY,
         algorithm_id=_algorithm(study, prediction),
-        finding_sites=[FindingSite(_LUNGS[_side(picture, prediction, region)])],
+        finding_sites=[_site(_side(picture, prediction, region))],
         measurements=[Measurement(codes.CERTAINTY, _certainty(prediction), codes.PERCENT)],
         qualitative_evaluations=[QualitativeEvaluation(codes.PNEUMONIA, _PRESENCE[prediction.answer])],
     )
@@ -176,7 +176,7 @@ def _unlikely_group(
     group = MeasurementsAndQualitativeEvaluations(
         tracking_identifier=_tracking(study, "AI pneumonia whole image", picture),
         algorithm_id=_algorithm(study, prediction),
-        finding_sites=[FindingSite(codes.LUNG)],
+        finding_sites=[_site(None)],
         measurements=[
             Measurement(
                 codes.CERTAINTY,
@@ -322,6 +322,11 @@ def _source(picture: Picture) -> SourceImageForRegion:
 
 def _source_of_group(picture: Picture) -> SourceImageForMeasurementGroup:
     return SourceImageForMeasurementGroup(picture.reference.sop_class_uid, picture.reference.sop_instance_uid)
+
+
+def _site(side: Side | None) -> FindingSite:
+    site, laterality = _SITES[side]
+    return FindingSite(site, laterality=laterality)
 
 
 def _side(picture: Picture, prediction: Prediction, region: Region) -> Side | None:

@@ -36,6 +36,7 @@ from tests.readings import (
     unlikely,
 )
 
+LATERALITY = Code("272741003", "SCT", "Laterality")
 FINDING_SITE = Code("363698007", "SCT", "Finding Site")
 # the outline of a film of the tests, 280 columns and 320 rows
 IN_TWO_STROKES = [(0, 64, 0, 0, 14, 0), (14, 0, 280, 0, 280, 320, 0, 320, 0, 64)]
@@ -161,6 +162,9 @@ class TestLikely:
     ) -> None:
         (group,) = groups(report_on(film(likely(0.9, region), PatientOrientation=orientation)))
         assert answers(group, FINDING_SITE) == [site]
+        (named_site,) = named(group, FINDING_SITE)
+        side = {"Right lung": ["Right"], "Left lung": ["Left"], "Both lungs": ["Bilateral"]}.get(site, [])
+        assert answers(named_site, LATERALITY) == side
 
     @pytest.mark.parametrize(
         ("side", "lung"),
