@@ -30,6 +30,7 @@ COMMANDS = {
     "conformance": ("dicom_node.commands.conformance", "write the DICOM conformance statement of this node"),
     "shadow": ("dicom_node.commands.shadow", "how a candidate compares with the model in service"),
     "retry": ("dicom_node.commands.retry", "queue failed or rejected jobs and deliveries again"),
+    "dismiss": ("dicom_node.commands.dismiss", "end deliveries that failed or were refused, once seen"),
     "report": ("dicom_node.commands.report", "report a study again, with the settings and model of today"),
     "process": ("dicom_node.commands.process", "analyse files without network or database"),
     "train": ("inference.training.train", "train a classifier"),

@@ -38,7 +38,7 @@ _NEEDED = [
     )
 ]
 _IDENTIFIER_LENGTH = 64
-_DATE = re.compile(r"[0-9]{8}", re.ASCII)
+_DATE = re.compile(r"[0-9]{4}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])", re.ASCII)
 # Archives hold UIDs with leading zeros in a component; they are illegal and harmless.
 _UID = re.compile(r"(?=.{1,64}\Z)[0-9]+(\.[0-9]+)*", re.ASCII)
 

@@ -17,7 +17,7 @@ from dicom_node.holdings import Holdings, holdings_of
 from storage import audit, reconciliation
 from storage.folder import DataFolder
 from storage.reconciliation import Expected
-from storage.states import ARRIVED
+from storage.states import ARRIVED, State
 
 STORED_KINDS = tuple(
     kind for kind in ResultKind if kind not in (ResultKind.REVIEW_WORKITEM, ResultKind.HL7_MESSAGE)
@@ -115,6 +115,8 @@ def compare(expected: list[Expected], holdings: Holdings) -> list[Finding]:
     for each in expected:
         if each.sop_instance_uid in held:
             found.append(_finding(each, Verdict.HELD))
+        elif each.state is State.DISMISSED:
+            continue  # a person has decided that it need not arrive
         elif each.state in ARRIVED:
             gone = "" if each.is_kept else "; this node has removed it by [retention] days"
             found.append(_finding(each, Verdict.MISSING, MISSED + gone))

@@ -19,6 +19,9 @@ from storage.states import ARRIVED, OPEN, Event, State, origins, target
 RESULT_COLUMNS = tuple(results.c[field.name] for field in fields(Result))
 """What a `Result` is made of, in its order."""
 
+NO_SOP_CLASS = ""
+"""What a message has."""
+
 DIED = "worker_died"
 """The reason of a row whose worker did not come back."""
 
@@ -78,13 +81,14 @@ def claim_delivery(
 ) -> Delivery | None:
     """Claim the delivery to `destination` that has been due for longest, or None.
 
-    What replaces an earlier result of its kind waits while that one is still to be delivered: a receiver that keeps
-    the last message it got must not be left with an older one. Where that one failed and is retried too late for that,
-    the delivery says so.
+    A message waits while an earlier one of its study is still to be delivered: its receiver keeps the last that it
+    got, and must not be left with an older one. Where that one failed and is retried too late for that, the delivery
+    says so. An object that replaces an earlier one names it, and may come in any order.
     """
     earlier, earlier_result = deliveries.alias("earlier"), results.alias("earlier_result")
     is_preceded = exists().where(
         results.c.id == deliveries.c.result_id,
+        results.c.sop_class_uid == NO_SOP_CLASS,
         earlier_result.c.study_instance_uid == results.c.study_instance_uid,
         earlier_result.c.kind == results.c.kind,
         earlier_result.c.revision < results.c.revision,
@@ -110,7 +114,7 @@ def claim_delivery(
         deliveries.c.destination == destination,
         deliveries.c.state.in_(ARRIVED),
     )
-    is_overtaken = not result.sop_class_uid and connection.execute(select(later)).scalar_one()
+    is_overtaken = result.sop_class_uid == NO_SOP_CLASS and connection.execute(select(later)).scalar_one()
     return Delivery(row["id"], destination, row["attempts"], row["queued_at"], result, bool(is_overtaken))
 
 
@@ -215,6 +219,17 @@ def corrected(connection: Connection, instance_id: int, now: float) -> None:
             reason=None,
         )
     )
+
+
+def dismiss(connection: Connection, delivery_ids: list[int], now: float) -> list[int]:
+    """End deliveries that failed or were refused, at a person's word, and return the ids of those that were."""
+    rows = connection.execute(
+        update(deliveries)
+        .where(deliveries.c.id.in_(delivery_ids), deliveries.c.state.in_(origins(Event.DISMISS)))
+        .values(state=target(Event.DISMISS), ended_at=now)
+        .returning(deliveries.c.id)
+    )
+    return sorted(rows.scalars())
 
 
 def next_due(connection: Connection, table: Table, *conditions: ColumnElement[bool]) -> float | None:

@@ -13,7 +13,7 @@ from storage.states import State
 
 STUDIES_AT_ONCE = 20
 JOB_FINISHED = (State.DONE, State.REJECTED)
-DELIVERY_FINISHED = (State.DONE, State.COMMITTED)
+DELIVERY_FINISHED = (State.DONE, State.COMMITTED, State.DISMISSED)
 
 
 def remove_finished(database: Database, objects: ObjectStore, received_before: float, now: float) -> int:

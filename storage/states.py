@@ -20,6 +20,7 @@ class State(StrEnum):
     DONE = "done"
     REJECTED = "rejected"
     FAILED = "failed"
+    DISMISSED = "dismissed"
 
 
 class Event(StrEnum):
@@ -38,6 +39,7 @@ class Event(StrEnum):
     LEASE_EXPIRED = "lease_expired"
     LEASE_EXPIRED_FOR_GOOD = "lease_expired_for_good"
     OPERATOR_RETRIES = "operator_retries"
+    DISMISS = "dismiss"
     CORRECTED = "corrected"
 
 
@@ -65,10 +67,15 @@ TRANSITIONS = MappingProxyType(
         (State.FAILED, Event.CORRECTED): State.QUEUED,
         (State.FAILED, Event.OPERATOR_RETRIES): State.QUEUED,
         (State.REJECTED, Event.OPERATOR_RETRIES): State.QUEUED,
+        (State.DISMISSED, Event.OPERATOR_RETRIES): State.QUEUED,
+        (State.FAILED, Event.DISMISS): State.DISMISSED,
+        (State.REJECTED, Event.DISMISS): State.DISMISSED,
     }
 )
 
-JOB_STATES = tuple(state for state in State if state not in (State.DELIVERED, State.COMMITTED))
+JOB_STATES = tuple(
+    state for state in State if state not in (State.DELIVERED, State.COMMITTED, State.DISMISSED)
+)
 """Where a job can stand: what it made is delivered by others."""
 
 OPEN = (State.QUEUED, State.RUNNING)

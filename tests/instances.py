@@ -60,6 +60,10 @@ def result(number: int = 1, kind: str = "structured_report") -> Result:
     return Result(kind, "1.2.840.10008.5.1.4.1.1.88.34", f"2.25.{number}", "2.25.9", f"{number + 500:064x}")
 
 
+def message(number: int = 1) -> Result:
+    return Result("hl7_message", "", f"2.25.{number}", "", f"{number + 500:064x}")
+
+
 def report(
     folder: DataFolder, made: list[Result], destinations: tuple[str, ...] = ("pacs",), now: float = NOW + 10
 ) -> Job:

@@ -7,6 +7,7 @@ committed  the destination has promised to keep the result
 done       image analysed, study reported, or result delivered where no promise is asked for
 rejected   image not analysable, or result refused for good by the destination: see the reason
 failed     waits for a person: see the reason, mend it, then `dicom-node retry`
+dismissed  failed or was refused, and a person has looked (`dicom-node dismiss`)
 
 The newest 1000 jobs and 1000 deliveries are listed. `--for-a-person` is what `dicom-node status` counts: what failed,
 and deliveries that were refused.

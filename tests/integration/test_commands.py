@@ -118,6 +118,10 @@ def test_status_says_what_runs_and_what_waits_for_a_person(pacs: Pacs, tmp_path:
     [waiting] = refusing.json("jobs", "--for-a-person")
     assert (waiting["kind"], waiting["state"]) == ("review_workitem", "rejected")
     assert refusing.command("retry", "--all-failed").stdout.strip() == f"queued again: {waiting['id']}"
+    wait_for(lambda: refusing.json("status")["waiting_for_a_person"] == 1)
+    assert refusing.command("dismiss", waiting["id"]).returncode == 0
+    assert refusing.command("dismiss", waiting["id"]).returncode == 1
+    assert refusing.json("status")["waiting_for_a_person"] == 0
     refusing.kill()
     assert refusing.json("status")["running"] == []
     assert "no node works on this folder" in refusing.command("status").stdout

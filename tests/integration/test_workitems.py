@@ -34,7 +34,9 @@ class Worklist:
 def worklist(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worklist]:
     node_js = tool("node")
     if not DCMJS_DIMSE.exists():
-        pytest.skip("optional peer missing: dcmjs-dimse is not in .peers (`make peers` brings it where npm is)")
+        pytest.skip(
+            "optional peer missing: dcmjs-dimse is not in .peers (`make peers` brings it where npm is)"
+        )
     made = Worklist(free_port(), tmp_path_factory.mktemp("worklist"))
     with (made.folder / "log").open("wb") as log:
         process = subprocess.Popen(

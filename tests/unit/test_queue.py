@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import select
 
-from storage import ledger, queue
+from storage import ledger, queue, views
 from storage.errors import LeaseLost
 from storage.folder import DataFolder
 from storage.records import JobKind
@@ -18,6 +18,7 @@ from tests.instances import (
     claim_delivery,
     claimed,
     instance,
+    message,
     receive,
     report,
     result,
@@ -186,15 +187,15 @@ def test_the_wait_of_a_retried_delivery_starts_again(folder: DataFolder) -> None
     assert again is not None and (again.queued_at, again.attempts) == (later, 1)
 
 
-def test_a_revised_result_waits_for_the_one_that_it_replaces(folder: DataFolder) -> None:
+def test_a_message_waits_for_the_earlier_one_of_its_study(folder: DataFolder) -> None:
     receive(folder, instance(1))
     analyse(folder)
-    report(folder, [result(1)])
+    report(folder, [message(1)])
     receive(folder, instance(2), now=NOW + 20)
     analyse(folder, NOW + 20)
-    report(folder, [result(2)], now=NOW + 30)
+    report(folder, [message(2)], now=NOW + 30)
     first = claim_delivery(folder, now=NOW + 30)
-    assert first is not None and first.result == result(1)
+    assert first is not None and first.result == message(1)
     with folder.database.write() as connection:
         queue.retry_later(connection, deliveries, first.id, OWNER, NOW + 100, "archive is down")
     assert claim_delivery(folder, now=NOW + 40) is None
@@ -203,10 +204,25 @@ def test_a_revised_result_waits_for_the_one_that_it_replaces(folder: DataFolder)
     with folder.database.write() as connection:
         queue.succeed(connection, deliveries, first.id, OWNER, NOW + 101)
     second = claim_delivery(folder, now=NOW + 101)
-    assert second is not None and second.result == result(2)
+    assert second is not None and second.result == message(2)
 
 
-def test_a_result_that_was_refused_for_good_keeps_nothing_waiting(folder: DataFolder) -> None:
+def test_a_message_that_was_refused_for_good_keeps_nothing_waiting(folder: DataFolder) -> None:
+    receive(folder, instance(1))
+    analyse(folder)
+    report(folder, [message(1)])
+    receive(folder, instance(2), now=NOW + 20)
+    analyse(folder, NOW + 20)
+    report(folder, [message(2)], now=NOW + 30)
+    first = claim_delivery(folder, now=NOW + 30)
+    assert first is not None
+    with folder.database.write() as connection:
+        queue.reject(connection, deliveries, first.id, OWNER, NOW + 31, "refused")
+    second = claim_delivery(folder, now=NOW + 31)
+    assert second is not None and second.result == message(2)
+
+
+def test_an_object_does_not_wait_for_the_one_that_it_replaces(folder: DataFolder) -> None:
     receive(folder, instance(1))
     analyse(folder)
     report(folder, [result(1)])
@@ -216,6 +232,21 @@ def test_a_result_that_was_refused_for_good_keeps_nothing_waiting(folder: DataFo
     first = claim_delivery(folder, now=NOW + 30)
     assert first is not None
     with folder.database.write() as connection:
-        queue.reject(connection, deliveries, first.id, OWNER, NOW + 31, "refused")
+        queue.retry_later(connection, deliveries, first.id, OWNER, NOW + 100, "0xA700")
     second = claim_delivery(folder, now=NOW + 31)
     assert second is not None and second.result == result(2)
+
+
+def test_what_a_person_has_dismissed_waits_for_nobody_and_can_still_be_sent(folder: DataFolder) -> None:
+    receive(folder, instance())
+    analyse(folder)
+    report(folder, [result()])
+    delivery = claim_delivery(folder)
+    assert delivery is not None
+    with folder.database.write() as connection:
+        assert queue.dismiss(connection, [delivery.id], NOW) == []
+        queue.reject(connection, deliveries, delivery.id, OWNER, NOW + 11, "0xC000")
+        assert views.waiting_for_a_person(connection) == ([], [delivery.id])
+        assert queue.dismiss(connection, [delivery.id], NOW + 12) == [delivery.id]
+        assert views.waiting_for_a_person(connection) == ([], [])
+        assert queue.retry_by_hand(connection, deliveries, [delivery.id], NOW + 13) == [delivery.id]

@@ -25,6 +25,9 @@ DESIGN = [
     ("rejected", "corrected", "queued"),
     ("failed", "corrected", "queued"),
     ("failed", "operator_retries", "queued"),
+    ("dismissed", "operator_retries", "queued"),
+    ("failed", "dismiss", "dismissed"),
+    ("rejected", "dismiss", "dismissed"),
     ("rejected", "operator_retries", "queued"),
 ]
 
@@ -40,10 +43,12 @@ def test_an_event_leads_to_one_state_wherever_it_happens(event: Event) -> None:
     assert {TRANSITIONS[state, event] for state in origins(event)} == {target(event)}
 
 
-NEWS_FROM_OUTSIDE = {Event.OPERATOR_RETRIES, Event.FOUND_MISSING, Event.CORRECTED}
+NEWS_FROM_OUTSIDE = {Event.OPERATOR_RETRIES, Event.FOUND_MISSING, Event.CORRECTED, Event.DISMISS}
 
 
-@pytest.mark.parametrize("state", [State.DONE, State.COMMITTED, State.REJECTED, State.FAILED])
+@pytest.mark.parametrize(
+    "state", [State.DONE, State.COMMITTED, State.REJECTED, State.FAILED, State.DISMISSED]
+)
 def test_an_end_is_the_end_unless_there_is_news_from_outside(state: State) -> None:
     assert {event for begun, event in TRANSITIONS if begun is state} <= NEWS_FROM_OUTSIDE
 

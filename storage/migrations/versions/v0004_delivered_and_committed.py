@@ -54,7 +54,9 @@ def upgrade() -> None:
         "UPDATE conflicting_objects SET study_instance_uid ="
         " (SELECT study_instance_uid FROM instances WHERE instances.id = conflicting_objects.instance_id)"
     )
-    states = "state IN ('queued', 'running', 'delivered', 'committed', 'done', 'rejected', 'failed')"
+    states = (
+        "state IN ('queued', 'running', 'delivered', 'committed', 'done', 'rejected', 'failed', 'dismissed')"
+    )
     with op.batch_alter_table("deliveries", recreate="always") as deliveries:
         deliveries.add_column(sa.Column("delivered_at", sa.Float(), nullable=True))
         deliveries.drop_constraint(op.f("ck_deliveries_state"), type_="check")
