@@ -50,9 +50,13 @@ def faults_in(document: Mapping[str, Any], error: ValidationError) -> tuple[Faul
         In the order of the sections, one for each place.
     """
     found: dict[str, Fault] = {}
-    for details in error.errors(include_url=False):
+    errors = error.errors(include_url=False)
+    for details in errors:
         if isinstance(details.get("ctx", {}).get("error"), ClashError):
             continue  # found again below, where the faults of single settings hide none of them
+        place = details["loc"]
+        if any(len(other["loc"]) > len(place) and other["loc"][: len(place)] == place for other in errors):
+            continue  # said more exactly by the other
         fault = Fault(written_place(details["loc"]), _sentence(details))
         found.setdefault(fault.setting, fault)
     for fault in _clashes_between_valid_parts(document):
@@ -177,15 +181,23 @@ def _shortened(text: str) -> str:
 
 
 def _clashes_between_valid_parts(document: Mapping[str, Any]) -> Iterator[Fault]:
+    sources = _valid_entries(Source, document.get("sources"))
+    destinations = _valid_entries(Destination, document.get("destinations"))
     return clashes(
+        has_every_entry=(len(sources), len(destinations))
+        == (_number(document.get("sources")), _number(document.get("destinations"))),
         receiver=_valid(ReceiverSettings, document.get("receiver", {})),
         retry=_valid(RetrySettings, document.get("retry", {})),
         priors=_valid(PriorsSettings, document.get("priors", {})),
-        sources=_valid_entries(Source, document.get("sources")),
-        destinations=_valid_entries(Destination, document.get("destinations")),
+        sources=sources,
+        destinations=destinations,
         web_destinations=_valid_entries(WebDestination, document.get("web_destinations")),
         hl7=_valid_entries(Hl7Destination, document.get("hl7")),
     )
+
+
+def _number(entries: object) -> int:
+    return len(entries) if isinstance(entries, list) else 0
 
 
 def _valid_entries(kind: type[Part], entries: object) -> dict[int, Part]:

@@ -280,6 +280,7 @@ def clashes(
     destinations: Mapping[int, Destination],
     web_destinations: Mapping[int, WebDestination],
     hl7: Mapping[int, Hl7Destination],
+    has_every_entry: bool = True,
 ) -> Iterator[Fault]:
     """Find the settings that do not fit together.
 
@@ -290,6 +291,8 @@ def clashes(
     sources, destinations, web_destinations, hl7
         Those without faults of their own, by their place in the file: what is wrong with one must not hide
         what is wrong with the others.
+    has_every_entry
+        Whether these are all sources and destinations of the file: of what seems to be missing nothing is said else.
     """
     yield from _same_names(sources=sources)
     yield from _same_names(destinations=destinations, web_destinations=web_destinations, hl7=hl7)
@@ -318,7 +321,7 @@ def clashes(
                 )
         titles = {source.ae_title for source in sources.values()}
         for place, to in destinations.items():
-            is_stranger = receiver.require_known_source and to.ae_title not in titles
+            is_stranger = has_every_entry and receiver.require_known_source and to.ae_title not in titles
             if to.storage_commitment and is_stranger:
                 yield Fault(
                     f"destinations[{place}].storage_commitment",
@@ -329,7 +332,8 @@ def clashes(
                     "priors.method",
                     f'"move" needs "{to.ae_title}" under [[sources]], too: the archive sends over its own connection',
                 )
-    if priors and priors.archive and priors.archive not in {to.name for to in destinations.values()}:
+    names = {to.name for to in destinations.values()}
+    if has_every_entry and priors and priors.archive and priors.archive not in names:
         yield Fault(
             "priors.archive",
             f'must be the name of one of [[destinations]]; found "{priors.archive}", which none has',

@@ -6,6 +6,7 @@ JSON, which every service can give (PS3.18 section 8.7.3); where one gives XML a
 
 import hashlib
 import json
+import re
 from http import HTTPStatus
 from io import BytesIO
 from typing import Any
@@ -26,6 +27,8 @@ _WARNING_REASON = "00081196"
 _FAILED_SOP_SEQUENCE = "00081198"
 _OTHER_FAILURES_SEQUENCE = "0008119A"
 _FAILURE_REASON = "00081197"
+
+_TAG = re.compile(r"[0-9A-F]{8}")
 
 _REFUSED_FOR_GOOD = (
     HTTPStatus.BAD_REQUEST,
@@ -81,7 +84,8 @@ def status_of(answer: Answer) -> int:
         return reasons[0]
     stored = _items(said, _REFERENCED_SOP_SEQUENCE)
     # 200 is said of all instances, 202 of some (PS3.18 table 10.5.3-1)
-    if not failures and (answer.status == HTTPStatus.OK or (answer.status == HTTPStatus.ACCEPTED and stored)):
+    is_of_all = answer.status == HTTPStatus.OK and _is_of_a_service(answer.content, said)
+    if not failures and (is_of_all or (answer.status == HTTPStatus.ACCEPTED and stored)):
         warnings = [warning for item in stored if (warning := _number(item, _WARNING_REASON)) is not None]
         return warnings[0] if warnings and is_warning(warnings[0]) else SUCCESS
     if answer.status in _REFUSED_FOR_GOOD:
@@ -94,6 +98,15 @@ def _json(content: bytes | None) -> Any:  # noqa: ANN401 - whatever the service 
         return json.loads(content or b"{}")
     except (ValueError, RecursionError):
         return {}
+
+
+def _is_of_a_service(content: bytes | None, said: Any) -> bool:  # noqa: ANN401
+    """Tell a DICOMweb service's body, empty or of the DICOM JSON or XML model, from a proxy's page."""
+    if content is None:
+        return False
+    [said] = said if isinstance(said, list) and len(said) == 1 else [said]
+    is_json = isinstance(said, dict) and said != {} and all(_TAG.fullmatch(key) for key in said)
+    return content.strip() in (b"", b"{}") or b"<NativeDicomModel" in content[:1000] or is_json
 
 
 def _items(said: Any, tag: str) -> list[Any]:  # noqa: ANN401

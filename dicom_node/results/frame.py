@@ -48,7 +48,7 @@ def begin_result(
     result.Modality = modality
     result.SeriesInstanceUID = uid_for(study, f"{what} series")
     result.SeriesNumber = series_number
-    result.SeriesDescription = series_description(study.answer, what)
+    result.SeriesDescription = series_description(study.answer, what, study.revision)
     moment = local_time(header, study.reported_at)
     for when in ("InstanceCreation", "Series", "Content"):
         setattr(result, f"{when}Date", moment.strftime("%Y%m%d"))

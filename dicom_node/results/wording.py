@@ -50,9 +50,13 @@ def flag(answer: Answer | None) -> str:
     return _FLAGS[answer]
 
 
-def series_description(answer: Answer | None, what: str) -> str:
-    """Series Description (0008,103E), at most 64 characters, for a series of `what` ("report", "heatmap")."""
-    return f"{flag(answer)} (AI {what}) - not for primary diagnosis"
+def series_description(answer: Answer | None, what: str, revision: int) -> str:
+    """Series Description (0008,103E), at most 64 characters, for a series of `what` ("report", "heatmap").
+
+    A further report has its number in it: the earlier ones stay in the archive beside it.
+    """
+    number = f" {revision}" if revision > 1 else ""
+    return f"{flag(answer)} (AI {what}{number}) - not for primary diagnosis"
 
 
 def reason_of(film: Film) -> str | None:

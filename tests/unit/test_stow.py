@@ -147,11 +147,22 @@ def test_nothing_that_a_service_says_is_more_than_an_answer(status: int, said: o
         assert 0 <= status_of(Answer(status, json.dumps(said).encode())) <= 0xFFFF
 
 
-@pytest.mark.parametrize("said", [b"<html>", b"[" * 100_000, b"\xff\xfe", b"", None])
-def test_an_answer_that_is_no_json_is_its_http_status(said: bytes | None) -> None:
+@pytest.mark.parametrize(
+    "said", [b"", b" ", b'<?xml version="1.0"?><NativeDicomModel/>', b'{"00081190": {}}']
+)
+def test_a_service_that_says_little_is_believed_by_its_http_status(said: bytes) -> None:
     assert status_of(Answer(200, said)) == 0x0000
     with pytest.raises(TransferFailed):
         status_of(Answer(409, said))
+
+
+@pytest.mark.parametrize(
+    "said", [b"<html>log in", b"[" * 100_000, b"\xff\xfe", b'{"welcome": 1}', b'{"error": "no"}', b"[]", None]
+)
+def test_a_page_that_is_no_services_is_no_success_whatever_its_http_status(said: bytes | None) -> None:
+    for status in (200, 202, 409):
+        with pytest.raises(TransferFailed):
+            status_of(Answer(status, said))
 
 
 def _object_in(content: bytes) -> Dataset:
