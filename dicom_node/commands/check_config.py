@@ -1,12 +1,19 @@
-"""Check a settings file.
+"""Check a settings file, and that the files and folders that it names are there.
 
-Every fault is named at once, by its path and what is allowed there; exit status 2 if there are any.
+Every fault is named at once, by its path and what is allowed there; exit status 2 if there are any. Files are looked at
+as the user who runs this. Whether a destination answers is for `dicom-node echo` to say.
 """
 
 import argparse
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
+from config.errors import Fault, SettingsFault
 from config.load import find_settings, load_settings
+from config.settings import Settings
+from inference.card import load_card
+from inference.errors import ModelDamaged
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +31,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Load the settings; faults leave as SettingsFault."""
     file = arguments.file or find_settings()
     settings = load_settings(file)
+    faults = list(faults_on_disk(settings))
+    if faults:
+        raise SettingsFault(file, faults)
     print(f"settings: {file}")
     receiver = settings.receiver
     print(
@@ -32,11 +42,13 @@ def run(arguments: argparse.Namespace) -> int:
     for source in settings.sources:
         print(f"source {source.name}: {source.ae_title} from {', '.join(str(host) for host in source.hosts)}")
     for destination in settings.destinations:
+        commitment = ", asked to promise to keep it" if destination.storage_commitment else ""
         print(
-            f"destination {destination.name}: {destination.ae_title} at {destination.host} port {destination.port}"
+            f"destination {destination.name}: {destination.ae_title} at {destination.host} port "
+            f"{destination.port} gets {', '.join(destination.objects)}{commitment}"
         )
     for web in settings.web_destinations:
-        print(f"destination {web.name}: STOW-RS to {web.url}")
+        print(f"destination {web.name}: STOW-RS to {web.url} gets {', '.join(web.objects)}")
     if receiver.require_known_source and not settings.sources:
         print("note: there is no source, and unknown ones are refused, so nobody can send")
     for to in settings.hl7:
@@ -45,3 +57,23 @@ def run(arguments: argparse.Namespace) -> int:
         print("note: there is no destination, so results stay here")
     print("no faults")
     return 0
+
+
+def faults_on_disk(settings: Settings) -> Iterator[Fault]:
+    """Find what the settings name and this machine does not have, or does not let this user use."""
+    for name, bundle in (("bundle", settings.model.bundle), ("shadow", settings.model.shadow)):
+        if bundle is not None:
+            try:
+                load_card(bundle)
+            except ModelDamaged as error:
+                yield Fault(f"model.{name}", f"must be the folder of a trained model: {error}")
+    for place, web in enumerate(settings.web_destinations):
+        for setting in ("token_file", "password_file", "ca_file"):
+            path: Path | None = getattr(web, setting)
+            if path is not None and not os.access(path, os.R_OK):
+                yield Fault(f"web_destinations[{place}].{setting}", f"cannot be read: {path}")
+    folder = settings.node.data_dir
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        yield Fault("node.data_dir", f"cannot be written to by this user: {settings.node.data_dir}")

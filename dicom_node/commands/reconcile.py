@@ -47,13 +47,16 @@ def run(arguments: argparse.Namespace) -> int:
     folder = DataFolder.existing(settings.node.data_dir)
     with folder.database.read() as connection:
         if arguments.study is None:
-            studies = reconciliation.studies_reported(connection, *_limits(arguments.day))
+            day = arguments.day or date.today() - timedelta(days=1)
+            studies = reconciliation.studies_reported(connection, *_limits(day))
+            of_what = f"{len(studies)} studies reported on {day}"
         else:
             study = views.find_study(connection, arguments.study)
             if study is None:
                 print(f"dicom-node: nothing known of {arguments.study!r}", file=sys.stderr)
                 return 1
             studies = [study]
+            of_what = f"study {study}"
     found = list(reconcile(settings, folder, studies, heal=arguments.heal))
     is_proven = all(finding.verdict is Verdict.HELD for finding in found)
     if arguments.json:
@@ -61,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0 if is_proven else 1
     counts = Counter(finding.verdict for finding in found)
     told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict)
-    print(f"{len(studies)} studies: {told}")
+    print(f"{of_what}: {told}")
     for finding in found:
         if finding.verdict is not Verdict.HELD:
             what = finding.kind or "object"
@@ -73,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if is_proven else 1
 
 
-def _limits(day: date | None) -> tuple[float, float]:
-    """Return when a day begins and ends, in seconds since 1970; yesterday where none is named."""
-    start = datetime.combine(day or date.today() - timedelta(days=1), time())
+def _limits(day: date) -> tuple[float, float]:
+    """Return when a day begins and ends, in seconds since 1970."""
+    start = datetime.combine(day, time())
     return start.timestamp(), (start + timedelta(days=1)).timestamp()

@@ -1,6 +1,5 @@
 """Train a classifier: from folders of films to a bundle (weights, graph, card, curves) that the node can run.
 
-Torch takes a second to import, so it is imported where it is needed: --help and a wrong argument do not wait for it.
 An interrupted training goes on where it was when it is started again with the same --out. With internet the usual
 start is
 
@@ -31,6 +30,7 @@ from inference.films import data as data_room
 from inference.films.data import Film, load_film, read_films
 from inference.training.adaptation import LEARNING_RATE, mix, print_adaptation, told
 
+# torch takes a second to import, so it is imported where it is needed: --help and a wrong argument do not wait for it
 if TYPE_CHECKING:
     from inference.network import FilmNetwork
     from inference.training.checkpoint import Progress as TrainingProgress

@@ -77,6 +77,20 @@ def test_check_config_names_every_fault_at_once(tmp_path: Path) -> None:
     assert [name in ran.stderr for name in ("receiver.port", "node.ae_title", "node.adress")] == [True] * 3
 
 
+def test_check_config_finds_what_is_not_on_this_machine(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    settings = tmp_path / "node.toml"
+    settings.write_text(
+        '[node]\ndata_dir = "file/data"\n[model]\nbundle = "nowhere"\n[[web_destinations]]\nname = "web"\n'
+        'url = "https://archive.example.org/dicom-web"\ntoken_file = "no.token"\n',
+        encoding="utf-8",
+    )
+    ran = dicom_node("check-config", str(settings))
+    assert ran.returncode == 2
+    named = ("node.data_dir", "model.bundle", "web_destinations[0].token_file")
+    assert [name in ran.stderr for name in named] == [True] * 3
+
+
 def test_check_config_accepts_the_shipped_default() -> None:
     ran = dicom_node("check-config")
     assert (ran.returncode, "no faults" in ran.stdout) == (0, True)
