@@ -58,7 +58,13 @@ def proposals(destination: Destination, priors: PriorsSettings) -> list[Proposal
 
 def statement(settings: Settings) -> str:
     """Write the statement of a node with these settings, as Markdown."""
-    parts = [*_overview(settings), *_receiving(settings), *_sending(settings), *_objects(settings)]
+    parts = [
+        *_overview(settings),
+        *_receiving(settings),
+        *_sending(settings),
+        *_by_the_web(settings),
+        *_objects(settings),
+    ]
     return "\n\n".join(map(_wrapped, parts)) + "\n"
 
 
@@ -205,12 +211,18 @@ def _sending(settings: Settings) -> Iterator[str]:
             ),
         ],
     )
+    yield (
+        "**Proof of delivery** asks by C-FIND at IMAGE level with Study and Series Instance UID, and for the SOP Instance "
+        "UIDs, of which every one in a series of the node is looked at; no other key is used."
+    )
     if settings.priors.archive:
         yield (
             "**Earlier films** of a patient are asked for once for each study that arrives, by C-FIND at STUDY, "
             f"SERIES and IMAGE level and C-{settings.priors.method.upper()} at IMAGE level, for at most "
             f"{LONGEST_SECONDS:g} s. The answers are checked as if the archive had ignored the keys of the query. Of a "
-            "SOP class each transfer syntax is proposed for itself, so that an image is sent as it is kept."
+            "SOP class each transfer syntax is proposed for itself, so that an image is sent as it is kept. What is "
+            "matched at STUDY level: Patient ID, Issuer of Patient ID, Patient's Birth Date, a range of Study Date; "
+            "Modalities in Study is asked for."
         )
     if any(each.storage_commitment for each in settings.destinations):
         yield (
@@ -218,6 +230,35 @@ def _sending(settings: Settings) -> Iterator[str]:
             "association or over one that the archive opens. What it says it has not got is sent again; without an "
             f"answer it is asked again after {ASK_AGAIN_SECONDS:g} s, with another Transaction UID."
         )
+
+
+def _by_the_web(settings: Settings) -> Iterator[str]:
+    if not settings.web_destinations:
+        return
+    yield "## Services that it asks by the web"
+    yield (
+        "Over HTTP/1.1, each request on a connection of its own; redirects are not followed. By https the certificate is "
+        "checked against the system's authorities and `ca_file`. `Authorization` is a bearer token or a user with password "
+        "where the settings name a file, and else left out."
+    )
+    yield _table(
+        ("for", "request", "what is sent or wanted"),
+        [
+            (
+                "results",
+                "POST `/studies/{study}`",
+                'one object: `multipart/related; type="application/dicom"`, in Explicit VR Little Endian; '
+                "`Accept: application/dicom+json`",
+            ),
+            (
+                "proof of delivery",
+                "GET `/instances`",
+                "matched: `StudyInstanceUID`, `SeriesInstanceUID`, `limit`; wanted: SOP Instance UID",
+            ),
+            ("`dicom-node echo`", "GET `/studies`", "`limit=1`"),
+        ],
+    )
+    yield _table(("to", "below"), [(to.name, f"`{to.url}`") for to in settings.web_destinations])
 
 
 def _objects(settings: Settings) -> Iterator[str]:
