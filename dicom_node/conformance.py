@@ -58,13 +58,8 @@ def proposals(destination: Destination, priors: PriorsSettings) -> list[Proposal
 
 def statement(settings: Settings) -> str:
     """Write the statement of a node with these settings, as Markdown."""
-    parts = [
-        *_overview(settings),
-        *_receiving(settings),
-        *_sending(settings),
-        *_by_the_web(settings),
-        *_objects(settings),
-    ]
+    chapters = (_overview, _receiving, _sending, _by_the_web, _objects)
+    parts = [part for chapter in chapters for part in chapter(settings)]
     return "\n\n".join(map(_wrapped, parts)) + "\n"
 
 
@@ -212,8 +207,8 @@ def _sending(settings: Settings) -> Iterator[str]:
         ],
     )
     yield (
-        "**Proof of delivery** asks by C-FIND at IMAGE level with Study and Series Instance UID, and for the SOP Instance "
-        "UIDs, of which every one in a series of the node is looked at; no other key is used."
+        "**Proof of delivery** asks by C-FIND at IMAGE level with Study and Series Instance UID, for the SOP Instance "
+        "UIDs in the node's own series; no other key is used."
     )
     if settings.priors.archive:
         yield (
@@ -237,9 +232,9 @@ def _by_the_web(settings: Settings) -> Iterator[str]:
         return
     yield "## Services that it asks by the web"
     yield (
-        "Over HTTP/1.1, each request on a connection of its own; redirects are not followed. By https the certificate is "
-        "checked against the system's authorities and `ca_file`. `Authorization` is a bearer token or a user with password "
-        "where the settings name a file, and else left out."
+        "Over HTTP/1.1, each request on a connection of its own; redirects are not followed. By https the certificate "
+        "is checked against the system's authorities and `ca_file`. `Authorization` is a bearer token, or a user with "
+        "password, where the settings name a file, and else left out."
     )
     yield _table(
         ("for", "request", "what is sent or wanted"),
