@@ -14,7 +14,7 @@ from apscheduler.triggers.cron import CronTrigger
 from config.settings import Settings
 from dicom_node.logs import where_raised
 from dicom_node.reconciliation import reconcile
-from storage import queue, reconciliation, retention
+from storage import commitment, queue, reconciliation, retention
 from storage.folder import DataFolder
 from storage.schema import deliveries, fetches, jobs
 
@@ -50,6 +50,7 @@ class Sweeps:
             (self.remove_finished_studies, HOUR_SECONDS),
             (self.remove_leftovers, HOUR_SECONDS),
             (self.remove_orphans, DAY_SECONDS),
+            (self.forget_commitment_requests, DAY_SECONDS),
         ):
             self._scheduler.add_job(_guarded(sweep), "interval", seconds=seconds)
         if reconciles:
@@ -101,6 +102,13 @@ class Sweeps:
             )
         found = reconcile(self._settings, self._folder, studies, heal=True, clock=lambda: now)
         return sum(finding.is_sent_again for finding in takewhile(lambda _: not self._stopping, found))
+
+    def forget_commitment_requests(self, now: float) -> int:
+        """Remove what archives were asked so long ago that a person has it by now; return how many requests."""
+        with self._folder.database.write() as connection:
+            return commitment.forget(
+                connection, now - self._settings.retry.deliver_give_up_days * DAY_SECONDS
+            )
 
     def remove_leftovers(self, now: float) -> int:
         """Delete what an aborted transfer left in the incoming folder; return how many files."""

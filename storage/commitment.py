@@ -7,7 +7,7 @@ nothing. What is asked again gets a new one, and the answer to either counts, si
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, case, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, case, delete, insert, or_, select, update
 from sqlalchemy.sql import func
 
 from storage.schema import commitment_requests, deliveries, results
@@ -106,6 +106,13 @@ def find(connection: Connection, request: Request, sop_instance_uids: Iterable[s
     return _awaited(
         connection, request.destination, sent_as & (deliveries.c.queued_at <= request.asked_at), len(uids)
     )
+
+
+def forget(connection: Connection, asked_before: float) -> int:
+    """Remove requests that are too old for an answer to matter, and return how many."""
+    return connection.execute(
+        delete(commitment_requests).where(commitment_requests.c.asked_at < asked_before)
+    ).rowcount
 
 
 def commit(connection: Connection, awaited: Awaited, now: float) -> None:

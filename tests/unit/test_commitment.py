@@ -24,7 +24,8 @@ from dicom_node.commitment import (
 from dicom_node.demo.archive import free_port
 from dicom_node.receiver import Receiver
 from dicom_node.sender import Sender
-from storage import reconciliation
+from dicom_node.sweeps import DAY_SECONDS, Sweeps
+from storage import commitment, reconciliation
 from storage.errors import StorageUnavailable
 from storage.folder import DataFolder
 from storage.records import Result
@@ -373,3 +374,14 @@ def test_an_answer_of_nonsense_is_refused(
     endless.ReferencedSOPSequence = list(request.ReferencedSOPSequence) * 101
     assert (receiving(empty), receiving(endless)) == (0x0115, 0x0115)
     assert row(outbox)["state"] == State.DELIVERED
+
+
+def test_requests_are_forgotten_when_a_person_has_what_they_were_about(
+    outbox: DataFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = asked(outbox, monkeypatch)
+    sweeps = Sweeps(Settings(), outbox, reconciles=True)
+    assert sweeps.forget_commitment_requests(NOW + 13 * DAY_SECONDS) == 0
+    assert sweeps.forget_commitment_requests(NOW + 15 * DAY_SECONDS) == 1
+    with outbox.database.write() as connection:
+        assert commitment.answered(connection, str(request.TransactionUID), NOW) is None
