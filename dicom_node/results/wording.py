@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
+from dicom_node.results.source import text_of
 from dicom_node.results.study import Film, PriorAnswer, StudyReading
 from inference.prediction import Answer, NotAnalysable, Prediction, Side
 
@@ -109,9 +110,15 @@ def summary(study: StudyReading) -> str:
         answers = ", ".join(f"{count} {answer}" for answer, count in counts.items() if count)
         sentences.append(f"{_images(predicted)} analysed: {answers}.")
     sentences += [not_analysed(count, reason) for reason, count in count_reasons(study.films).items()]
+    if len({_patient(film) for film in study.films}) > 1:
+        sentences.append("WARNING: the images of this study do not all name the same patient.")
     if study.revision > 1:
         sentences.append(f"Revision {study.revision}, replaces the earlier report.")
     return " ".join(sentences)
+
+
+def _patient(film: Film) -> tuple[str, str]:
+    return text_of(film.header, "PatientID"), text_of(film.header, "IssuerOfPatientID")
 
 
 def comparison(study: StudyReading) -> str | None:

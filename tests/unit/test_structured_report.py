@@ -461,6 +461,14 @@ class TestRevised:
         assert "PredecessorDocumentsSequence" not in build_structured_report(study, None)
 
 
+@pytest.mark.parametrize("other", [{"PatientID": "MRN-9"}, {"IssuerOfPatientID": "B"}])
+def test_a_study_whose_images_name_two_patients_says_so(other: dict[str, str]) -> None:
+    mixed = texts(report_on(film(likely(), "1"), film(unlikely(), "2", **other)), codes.SUMMARY)[0]
+    of_one = texts(report_on(film(likely(), "1"), film(unlikely(), "2")), codes.SUMMARY)[0]
+    assert "WARNING: the images of this study do not all name the same patient." in mixed
+    assert "WARNING" not in of_one
+
+
 class TestPriors:
     def compared(self, *priors: PriorAnswer, outcome: Outcome | None = None) -> list[str]:
         study = reading(film(outcome), priors=priors)
