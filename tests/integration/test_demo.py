@@ -8,7 +8,7 @@ from pydicom import dcmread
 
 from dicom_node.demo.archive import AE_TITLE, SmallArchive
 from tests.builders import chest_film, write
-from tests.integration.conftest import tool
+from tests.peers import tool
 
 FILMS = 11
 

@@ -12,7 +12,7 @@ from pynetdicom import AE
 
 from dicom_node.associations import VERIFICATION
 from tests.builders import chest_film, encoded, write
-from tests.integration.conftest import NODE_AE_TITLE, NodeProcess, Pacs, wait_for
+from tests.peers import NODE_AE_TITLE, NodeProcess, Pacs, wait_for
 
 HALF_A_REQUEST = b"\x01\x00\x00\x00\xff\xff" + b"\0" * 10
 

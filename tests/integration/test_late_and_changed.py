@@ -5,7 +5,7 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 
 from tests.builders import chest_film, write
-from tests.integration.conftest import NodeProcess, Pacs, wait_for
+from tests.peers import NodeProcess, Pacs, wait_for
 
 
 def reports(pacs: Pacs, study: str, number: int) -> list[Dataset]:

@@ -16,7 +16,7 @@ from storage.records import JobKind, Result
 from storage.schema import deliveries, jobs
 from storage.states import State
 from tests.instances import NOW, OWNER, analyse, claim_delivery, claimed, instance, receive, report
-from tests.integration.conftest import wait_for
+from tests.peers import wait_for
 from tests.readings import film, likely, reading
 
 

@@ -15,7 +15,7 @@ from dicom_node.results import encode
 from dicom_node.results.study import Film
 from inference.radiograph import read_radiograph
 from tests.builders import chest_film, encoded
-from tests.integration.conftest import tool
+from tests.peers import tool
 from tests.readings import likely, reading, results_of
 
 

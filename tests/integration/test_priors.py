@@ -10,7 +10,7 @@ from pydicom.uid import RLELossless
 
 from dicom_node.demo.archive import AE_TITLE as PACS_AE_TITLE
 from tests.builders import chest_film, encoded, write
-from tests.integration.conftest import NodeProcess, Pacs, wait_for
+from tests.peers import NodeProcess, Pacs, wait_for
 
 SETTINGS = f"""
 [[sources]]

@@ -9,8 +9,8 @@ import pytest
 from pydicom.dataset import Dataset
 
 from tests.builders import write
-from tests.integration.conftest import NodeProcess, Pacs, wait_for
 from tests.integration.test_priors import film_of, said
+from tests.peers import NodeProcess, Pacs, wait_for
 from tests.query_archive import AE_TITLE, Answers, QueryArchive, as_archived
 
 SETTINGS = """

@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset
 
 from dicom_node.demo.archive import free_port
 from tests.builders import chest_film, encoded, made_uid, write
-from tests.integration.conftest import NodeProcess, Pacs, wait_for
+from tests.peers import NodeProcess, Pacs, wait_for
 
 
 def verdicts(node: NodeProcess, *words: str) -> tuple[int, list[str]]:
@@ -48,7 +48,7 @@ def test_what_somebody_else_put_into_our_series_is_extra(
     [report] = pacs.results(study)[0]
     stranger = chest_film("stranger", study="extra", SeriesInstanceUID=report.SeriesInstanceUID)
     stranger.SOPInstanceUID = made_uid("stranger")
-    pacs.store(encoded(stranger))
+    pacs.hold(encoded(stranger))
     assert verdicts(node, study) == (1, ["held", "held", "extra"])
 
 

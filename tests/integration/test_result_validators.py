@@ -14,7 +14,7 @@ from dicom_node.results.study import Film, StudyReading
 from inference.prediction import NotAnalysable, Reason, Side
 from tests.builders import NAMES, Name, chest_film
 from tests.hostile_headers import CASES, Case
-from tests.integration.conftest import tool
+from tests.peers import tool
 from tests.readings import LATERAL, PRIORS, film, header_of, likely, reading, results_of, uncertain, unlikely
 
 STUDIES = {

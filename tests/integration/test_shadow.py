@@ -20,7 +20,7 @@ from storage.comparison import comparisons
 from storage.folder import DataFolder
 from tests.builders import chest_film, encoded, write
 from tests.instances import NOW, OWNER, analyse, instance, receive
-from tests.integration.conftest import NodeProcess, Pacs, wait_for
+from tests.peers import NodeProcess, Pacs, wait_for
 
 
 @pytest.fixture

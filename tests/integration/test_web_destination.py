@@ -11,7 +11,7 @@ from dicom_node.channels.stow import StowChannel
 from dicom_node.demo.archive import OrthancArchive
 from dicom_node.results import encode
 from tests.builders import chest_film, write
-from tests.integration.conftest import NodeProcess, tool, wait_for
+from tests.peers import NodeProcess, tool, wait_for
 from tests.readings import film, likely, reading, results_of
 
 DICOMWEB_PLUGINS = (

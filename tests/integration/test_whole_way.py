@@ -15,7 +15,7 @@ from pydicom.uid import (
 
 from dicom_node.demo.films import demo_films
 from tests.builders import NAMES, chest_film, write
-from tests.integration.conftest import NodeProcess, Pacs, tool, wait_for
+from tests.peers import NodeProcess, Pacs, tool, wait_for
 
 VERBATIM = [
     "SpecificCharacterSet",

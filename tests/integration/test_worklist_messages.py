@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from dicom_node.demo.archive import free_port
 from tests.builders import NAMES, chest_film, write
 from tests.hl7_receiver import Receiver, field_of
-from tests.integration.conftest import NodeProcess, wait_for
+from tests.peers import NodeProcess, wait_for
 
 ALL_LIKELY = "[model]\nuncertain = [0, 0]"
 HL7 = """

@@ -13,7 +13,7 @@ import pytest
 
 from dicom_node.dicomweb import ask
 from dicom_node.errors import DeliveryFault
-from tests.integration.conftest import tool
+from tests.peers import tool
 from tests.web_peer import WebPeer
 
 SECRET = "s3cret-t0ken"

@@ -18,7 +18,7 @@ from storage.errors import StorageUnavailable
 from storage.folder import DataFolder
 from storage.schema import conflicting_objects, fetches, instances
 from tests.builders import chest_film
-from tests.integration.conftest import wait_for
+from tests.peers import wait_for
 
 
 def send_as(title: str, host: str, port: int, film: Dataset) -> Dataset:

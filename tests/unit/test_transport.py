@@ -20,7 +20,7 @@ from dicom_node.commitment import STORAGE_COMMITMENT
 from dicom_node.receiver import Receiver
 from dicom_node.transport import LONGEST_MESSAGE, MOST_UNANSWERED
 from storage.folder import DataFolder
-from tests.integration.conftest import wait_for
+from tests.peers import wait_for
 
 COMMAND, LAST = 0x01, 0x02  # the bits of a message control header (PS3.8 E.2)
 MOST_SENT = 64 * LONGEST_MESSAGE

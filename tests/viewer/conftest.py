@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 
 from dicom_node.demo.archive import AE_TITLE, OrthancArchive
 from dicom_node.demo.films import demo_films
-from tests.integration.conftest import NodeProcess, tool, wait_for
+from tests.peers import NodeProcess, tool, wait_for
 from tests.viewer.chromium import Chromium
 from tests.viewer.ohif import HEIGHT, WIDTH, Ohif
 from tests.viewer.web_server import OhifServer

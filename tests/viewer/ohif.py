@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.integration.conftest import wait_for
+from tests.peers import wait_for
 from tests.viewer.chromium import Chromium
 
 WIDTH, HEIGHT = 1280, 800

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from pydicom.dataset import Dataset
 
 from dicom_node.demo.archive import OrthancArchive
-from tests.integration.conftest import wait_for
+from tests.peers import wait_for
 from tests.viewer.conftest import FILMS, Study
 from tests.viewer.ohif import Box, Ohif
 

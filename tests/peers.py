@@ -1,0 +1,226 @@
+"""The real peers: a node in a process of its own, dcmtk's tools, and Orthanc as the PACS; and how to wait for them."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from pydicom.dataset import Dataset
+
+from dicom_node.demo.archive import AE_TITLE as PACS_AE_TITLE
+from dicom_node.demo.archive import OrthancArchive, free_port
+
+Found = TypeVar("Found")
+NODE_AE_TITLE = "CXR_NODE"
+
+
+def wait_for(what: Callable[[], Found], seconds: float = 60.0, why: str = "") -> Found:
+    """Ask again and again until the answer is true, and return it; fail at the deadline."""
+    deadline = time.monotonic() + seconds
+    pause = threading.Event()
+    while True:
+        found = what()
+        if found:
+            return found
+        assert time.monotonic() < deadline, why or "it did not happen in time"
+        pause.wait(0.05)
+
+
+def tool(name: str) -> str:
+    """Return the path of a peer's program, or skip the test with the reason.
+
+    The system's come first: pynetdicom brings commands of its own that are called as dcmtk's are.
+    """
+    found = shutil.which(name, path=f"/usr/local/bin:/usr/bin:/usr/sbin:{Path(sys.executable).parent}")
+    if found is None:
+        pytest.skip(f"peer missing: {name} is not installed")
+    return found
+
+
+class NodeProcess:
+    """`dicom-node run` as an administrator starts it, with a settings file of its own."""
+
+    def __init__(self, folder: Path, pacs_port: int | None, settings: str = "") -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.config = folder / "node.toml"
+        self._settings = settings
+        self.write_config(pacs_port)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def write_config(self, pacs_port: int | None) -> None:
+        """Write the settings, with the PACS on this port; None: without one."""
+        pacs = f"""
+[[destinations]]
+name = "pacs"
+ae_title = "{PACS_AE_TITLE}"
+host = "127.0.0.1"
+port = {pacs_port}
+"""
+        self.config.write_text(
+            f"""
+[node]
+ae_title = "{NODE_AE_TITLE}"
+data_dir = "data"
+[receiver]
+port = {self.port}
+study_quiet_seconds = 0.3
+[[sources]]
+name = "pacs"
+ae_title = "PACS"
+hosts = ["127.0.0.1"]
+[[sources]]
+name = "converter"
+ae_title = "CONVERTER"
+hosts = ["127.0.0.1"]
+analyse_secondary_capture = true
+[[sources]]
+name = "elsewhere"
+ae_title = "ELSEWHERE"
+hosts = ["192.0.2.1"]
+{"" if pacs_port is None else pacs}
+[retry]
+deliver_first_seconds = 0.2
+deliver_longest_seconds = 1.0
+{self._settings}
+""",
+            encoding="utf-8",
+        )
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "node.log").read_text(encoding="utf-8")
+
+    def start(self, *roles: str) -> None:
+        """Start and wait for the ready line."""
+        before = self.log.count("dicom-node ready") if (self.folder / "node.log").exists() else 0
+        options = [word for role in roles for word in ("--role", role)]
+        with (self.folder / "node.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "dicom_node.cli", "run", "--config", str(self.config), *options],
+                stderr=log,
+            )
+        wait_for(
+            lambda: self.log.count("dicom-node ready") > before or self._process.poll() is not None,
+            60,
+            "start",
+        )
+        assert self._process.poll() is None, self.log
+
+    def kill(self) -> None:
+        """End as a power cut ends it."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+
+    def stop(self) -> int:
+        """End by SIGTERM and return the exit status."""
+        assert self._process is not None
+        self._process.terminate()
+        return self._process.wait(60)
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def send(
+        self, *files: Path, calling: str = "PACS", called: str = NODE_AE_TITLE, options: str = ""
+    ) -> int:
+        """Send files with dcmtk's storescu over one association and return its exit status."""
+        titles = ["-aet", calling, "-aec", called]
+        ran = subprocess.run(
+            [
+                tool("storescu"),
+                "-v",
+                "-R",
+                *titles,
+                *options.split(),
+                "127.0.0.1",
+                str(self.port),
+                *map(str, files),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        print(ran.stdout, ran.stderr)  # pytest shows it where a test fails
+        return ran.returncode
+
+    def command(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        """Run `dicom-node` with these words and the node's settings."""
+        return subprocess.run(
+            [sys.executable, "-m", "dicom_node.cli", *words, "--config", str(self.config)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def json(self, *words: str) -> Any:
+        """Run a command with --json and return what it says."""
+        ran = self.command(*words, "--json")
+        assert ran.returncode == 0, ran.stderr
+        return json.loads(ran.stdout)
+
+    def settled(self, instances: int) -> bool:
+        """Whether this many instances have arrived and nothing is waiting or being done."""
+        status = self.json("status")
+        open_work = sum(
+            status[kind][state] for kind in ("jobs", "deliveries") for state in ("queued", "running")
+        )
+        return status["instances_received"] >= instances and open_work == 0
+
+
+class Pacs:
+    """Orthanc, which can be stopped and started again on the same port and folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._executable = Path(tool("Orthanc"))
+        self._folder = folder
+        self.port = free_port()
+        self._orthanc: OrthancArchive | None = None
+        folder.mkdir()
+
+    def start(self) -> None:
+        self._orthanc = OrthancArchive(self._executable, self._folder, self.port)
+
+    def stop(self) -> None:
+        if self._orthanc is not None:
+            self._orthanc.stop()
+            self._orthanc = None
+
+    def results(self, study: str) -> tuple[list[Dataset], list[Dataset]]:
+        """Return the study's structured reports and heatmaps."""
+        assert self._orthanc is not None
+        found = self._orthanc.objects_of(study)
+        return [each for each in found if each.Modality == "SR"], [
+            each for each in found if "PixelData" in each
+        ]
+
+    def hold(self, content: bytes) -> None:
+        """Let the PACS have an object that it did not get from the node."""
+        assert self._orthanc is not None
+        self._orthanc.add(content)
+
+    def ask(self, method: str, path: str, content: object = None) -> Any:
+        """Ask Orthanc's REST interface, as its administrator does."""
+        assert self._orthanc is not None
+        body = None if content is None else json.dumps(content).encode()
+        request = urllib.request.Request(self._orthanc.url + path, body, method=method)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.loads(answer.read() or "null")
+
+    def introduce(self, node: NodeProcess) -> None:
+        """Tell the PACS who and where the node is: before that it answers none of its questions."""
+        self.ask("PUT", "/modalities/node", {"AET": NODE_AE_TITLE, "Host": "127.0.0.1", "Port": node.port})
+
+    def count(self) -> int:
+        assert self._orthanc is not None
+        return len(self._orthanc.instances())
