@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, case, delete, insert, or_, select, update
-from sqlalchemy.sql import func
 
 from storage.schema import commitment_requests, deliveries, results
 from storage.states import Event, State, origins, target
@@ -41,16 +40,6 @@ class Request:
 def due(connection: Connection, destination: str, now: float, most: int) -> list[Awaited]:
     """Return at most `most` deliveries to be asked about now, longest due first."""
     return _awaited(connection, destination, deliveries.c.not_before <= now, most)
-
-
-def next_due(connection: Connection, destination: str) -> float | None:
-    """Return when the next delivery is to be asked about, or None where none waits for a promise."""
-    earliest: float | None = connection.execute(
-        select(func.min(deliveries.c.not_before)).where(
-            deliveries.c.state == State.DELIVERED, deliveries.c.destination == destination
-        )
-    ).scalar_one()
-    return earliest
 
 
 def asked(
