@@ -170,6 +170,11 @@ class RetrySettings(Section):
     deliver_longest_seconds: float = Field(default=30.0, ge=0.001, le=86400)
     deliver_give_up_days: float = Field(default=14.0, ge=0.001, le=3650)
 
+    @property
+    def deliver_give_up_seconds(self) -> float:
+        """`deliver_give_up_days` as clocks count."""
+        return self.deliver_give_up_days * 86400
+
 
 class RetentionSettings(Section):
     """``[retention]``: how long a finished study is kept."""

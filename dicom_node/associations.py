@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from itertools import product
 
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, build_role, evt
 from pynetdicom.association import Association
 
@@ -13,6 +14,8 @@ from inference.decoding import decodable_transfer_syntaxes
 
 VERIFICATION = "1.2.840.10008.1.1"
 """The Verification SOP class, C-ECHO (PS3.4 annex A)."""
+UNCOMPRESSED = [str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)]
+"""The transfer syntaxes of whatever the node itself writes: results, requests, questions."""
 
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 60.0
@@ -20,6 +23,28 @@ IDLE_SECONDS = 60.0
 MOST_BYTES = 64_000_000
 """That come over one association; half a million answers to C-STORE, or all that is ever read of a query's."""
 LEAST_PDU = 1024  # bytes; a heatmap in smaller pieces than that would be millions of them in memory
+
+
+class KeptAssociation:
+    """An association that is opened when it is needed, and again where it has ended; used by one thread."""
+
+    def __init__(self, ae_title: str, destination: Destination, contexts: dict[str, list[str]]) -> None:
+        self._ae_title = ae_title
+        self._destination = destination
+        self._contexts = contexts
+        self._association: Association | None = None
+
+    def opened(self) -> Association:
+        """The open association, or a new one. Raises PeerUnreachable, AssociationRefused."""
+        if self._association is None or not self._association.is_established:
+            self._association = open_association(self._ae_title, self._destination, self._contexts)
+        return self._association
+
+    def close(self) -> None:
+        """Release it."""
+        if self._association is not None and self._association.is_established:
+            self._association.release()
+        self._association = None
 
 
 def open_association(

@@ -15,18 +15,16 @@ from pydicom.dataset import Dataset
 from pydicom.uid import (
     UID,
     ComprehensiveSRStorage,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
     generate_uid,
 )
 from pynetdicom import evt
 from pynetdicom.pdu import P_DATA_TF
 
 from config.settings import Destination, RetrySettings, Settings
-from dicom_node.associations import open_association
+from dicom_node.associations import UNCOMPRESSED, open_association
 from dicom_node.errors import DeliveryFault, TransferFailed
 from dicom_node.logs import where_raised
-from dicom_node.retry import GiveUp, Policy, decide
+from dicom_node.retry import GiveUp, decide, delivery_policy
 from storage import audit, commitment
 from storage.commitment import Awaited
 from storage.folder import DataFolder
@@ -35,7 +33,6 @@ STORAGE_COMMITMENT = "1.2.840.10008.1.20.1"
 """The Storage Commitment Push Model SOP class."""
 STORAGE_COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1.1"
 REQUEST_STORAGE_COMMITMENT = 1  # Action Type ID
-TRANSFER_SYNTAXES = [str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)]
 
 SUCCESS = 0x0000
 PROCESSING_FAILURE = 0x0110
@@ -49,7 +46,6 @@ SAME_ASSOCIATION_SECONDS = 3.0
 """How long the association of the request is kept open for an answer; others come over a new one."""
 ASK_AGAIN_SECONDS = 3600.0
 """Some archives answer when their tape is written; asking sooner would not help."""
-DAY = 86400.0
 
 _log = structlog.get_logger()
 
@@ -112,7 +108,7 @@ class Committer:
         association = open_association(
             self._ae_title,
             self._destination,
-            {STORAGE_COMMITMENT: TRANSFER_SYNTAXES},
+            {STORAGE_COMMITMENT: UNCOMPRESSED},
             [(evt.EVT_N_EVENT_REPORT, take), (evt.EVT_PDU_SENT, sent)],
         )
         try:
@@ -132,7 +128,7 @@ class Committer:
 
     def _put_off(self, awaited: list[Awaited], fault: DeliveryFault) -> None:
         now = self._clock()
-        decision = decide(_policy(self._retry), self._failures, now, now, random.random)
+        decision = decide(delivery_policy(self._retry), self._failures, now, now, random.random)
         at = now if isinstance(decision, GiveUp) else decision.at
         with self._folder.database.write() as connection:
             commitment.put_off(connection, awaited, at, f"not committed yet: {fault.reason}")
@@ -147,7 +143,7 @@ class Committer:
 
     def _end_overdue(self, awaited: list[Awaited], now: float) -> list[Awaited]:
         """Leave to a person what the archive has promised nothing about for as long as deliveries are tried."""
-        give_up_after = self._retry.deliver_give_up_days * DAY
+        give_up_after = self._retry.deliver_give_up_seconds
         overdue = [each for each in awaited if now - each.since >= give_up_after]
         if overdue:
             with self._folder.database.write() as connection:
@@ -202,7 +198,7 @@ def _write_down(
         missed = commitment.find(connection, request, failed)
         for each in missed:
             reason = f"not committed: 0x{failed[each.sent_sop_instance_uid or each.sop_instance_uid]:04X}"
-            decision = decide(_policy(retry), each.attempts, each.since, now, random.random)
+            decision = decide(delivery_policy(retry), each.attempts, each.since, now, random.random)
             if isinstance(decision, GiveUp):
                 commitment.give_up(connection, each, now, reason)
             else:
@@ -232,11 +228,3 @@ def _reference(awaited: Awaited) -> Dataset:
     item.ReferencedSOPClassUID = ComprehensiveSRStorage if twin else awaited.sop_class_uid
     item.ReferencedSOPInstanceUID = twin or awaited.sop_instance_uid
     return item
-
-
-def _policy(retry: RetrySettings) -> Policy:
-    return Policy(
-        first_seconds=retry.deliver_first_seconds,
-        longest_seconds=retry.deliver_longest_seconds,
-        give_up_after_seconds=retry.deliver_give_up_days * DAY,
-    )

@@ -13,13 +13,19 @@ from pydicom.uid import UID, ImplicitVRLittleEndian
 from pynetdicom import sop_class
 
 from config.settings import Destination, PriorsSettings, ResultKind, Settings
-from dicom_node.associations import ANSWER_SECONDS, CONNECT_SECONDS, IDLE_SECONDS, LEAST_PDU, VERIFICATION
+from dicom_node.associations import (
+    ANSWER_SECONDS,
+    CONNECT_SECONDS,
+    IDLE_SECONDS,
+    LEAST_PDU,
+    UNCOMPRESSED,
+    VERIFICATION,
+)
 from dicom_node.channels.storage import proposed
-from dicom_node.commitment import ASK_AGAIN_SECONDS, STORAGE_COMMITMENT, TRANSFER_SYNTAXES
+from dicom_node.commitment import ASK_AGAIN_SECONDS, STORAGE_COMMITMENT
 from dicom_node.earlier_films import IMAGE_CLASSES
 from dicom_node.fetcher import LONGEST_SECONDS, RETRIEVE
 from dicom_node.find import STUDY_ROOT_FIND
-from dicom_node.holdings import QUERY_SYNTAXES
 from dicom_node.receiver import MAXIMUM_PDU_SIZE, REQUEST_SECONDS, accepted_contexts
 from dicom_node.results.encoding import IMPLEMENTATION_CLASS_UID, implementation_version_name
 from dicom_node.transport import LONGEST_PDU
@@ -45,11 +51,11 @@ def proposals(destination: Destination, priors: PriorsSettings) -> list[Proposal
     found = [Proposal("`dicom-node echo`", VERIFICATION, (str(ImplicitVRLittleEndian),))]
     found += [Proposal("results", uid, tuple(syntaxes)) for uid, syntaxes in proposed(destination).items()]
     if destination.storage_commitment:
-        found.append(Proposal("storage commitment", STORAGE_COMMITMENT, tuple(TRANSFER_SYNTAXES)))
-    found.append(Proposal("proof of delivery", STUDY_ROOT_FIND, tuple(QUERY_SYNTAXES)))
+        found.append(Proposal("storage commitment", STORAGE_COMMITMENT, tuple(UNCOMPRESSED)))
+    found.append(Proposal("proof of delivery", STUDY_ROOT_FIND, tuple(UNCOMPRESSED)))
     if destination.name == priors.archive:
         for uid in (STUDY_ROOT_FIND, RETRIEVE[priors.method]):
-            found.append(Proposal("earlier films", uid, tuple(QUERY_SYNTAXES)))
+            found.append(Proposal("earlier films", uid, tuple(UNCOMPRESSED)))
         if priors.method == "get":
             syntaxes = decodable_transfer_syntaxes()
             found += [Proposal("earlier films", uid, syntaxes, "SCP") for uid in IMAGE_CLASSES]

@@ -17,11 +17,10 @@ from pynetdicom import evt
 from pynetdicom.association import Association
 
 from config.settings import Settings
-from dicom_node.associations import open_association
+from dicom_node.associations import UNCOMPRESSED, open_association
 from dicom_node.earlier_films import IMAGE_CLASSES, FilmInArchive, earlier_films, unaskable
 from dicom_node.errors import DeliveryFault, TransferFailed
 from dicom_node.find import STUDY_ROOT_FIND
-from dicom_node.holdings import QUERY_SYNTAXES
 from dicom_node.intake import SUCCESS, Intake, remove_partial
 from dicom_node.retry import GiveUp, Policy, decide
 from dicom_node.transport import end, limit
@@ -146,7 +145,7 @@ class Fetcher:
         association = open_association(
             self._ae_title,
             self._archive,
-            dict.fromkeys((STUDY_ROOT_FIND, RETRIEVE[self._limits.method]), QUERY_SYNTAXES),
+            dict.fromkeys((STUDY_ROOT_FIND, RETRIEVE[self._limits.method]), UNCOMPRESSED),
             handlers,
             taken=() if self._is_move else IMAGE_CLASSES,
             most_bytes=MOST_BYTES,

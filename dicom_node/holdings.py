@@ -7,17 +7,14 @@ from http import HTTPStatus
 from typing import Protocol
 
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from pynetdicom.association import Association
 
 from config.settings import Destination, Settings, WebDestination
-from dicom_node.associations import open_association
+from dicom_node.associations import UNCOMPRESSED, KeptAssociation
 from dicom_node.dicomweb import DICOM_JSON, ask
 from dicom_node.errors import TransferFailed
 from dicom_node.find import STUDY_ROOT_FIND, find
 from dicom_node.header import is_uid
 
-QUERY_SYNTAXES = [str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)]
 MOST = 10_000
 """Instances of one series; a result's series has one, a patient's CT that was filed there by mistake a thousand."""
 
@@ -52,9 +49,7 @@ class _DicomHoldings:
     """By C-FIND over one association."""
 
     def __init__(self, ae_title: str, destination: Destination) -> None:
-        self._ae_title = ae_title
-        self._destination = destination
-        self._association: Association | None = None
+        self._association = KeptAssociation(ae_title, destination, {STUDY_ROOT_FIND: UNCOMPRESSED})
 
     def instances(self, study_instance_uid: str, series_instance_uids: Iterable[str]) -> set[str]:
         held = set()
@@ -64,20 +59,12 @@ class _DicomHoldings:
             wanted.StudyInstanceUID = study_instance_uid
             wanted.SeriesInstanceUID = series
             wanted.SOPInstanceUID = ""
-            found = find(self._connected(), wanted, MOST)
+            found = find(self._association.opened(), wanted, MOST)
             held |= {str(answer.get("SOPInstanceUID", "")) for answer in found}
         return set(filter(is_uid, held))
 
     def close(self) -> None:
-        if self._association is not None and self._association.is_established:
-            self._association.release()
-
-    def _connected(self) -> Association:
-        if self._association is None or not self._association.is_established:
-            self._association = open_association(
-                self._ae_title, self._destination, {STUDY_ROOT_FIND: QUERY_SYNTAXES}
-            )
-        return self._association
+        self._association.close()
 
 
 class _WebHoldings:

@@ -12,8 +12,8 @@ from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.transport import ThreadedAssociationServer
 
 from config.settings import Settings
-from dicom_node.associations import VERIFICATION
-from dicom_node.commitment import STORAGE_COMMITMENT, TRANSFER_SYNTAXES, take_answer
+from dicom_node.associations import UNCOMPRESSED, VERIFICATION
+from dicom_node.commitment import STORAGE_COMMITMENT, take_answer
 from dicom_node.errors import PortUnavailable
 from dicom_node.intake import Intake, remove_partial
 from dicom_node.transport import bound, end
@@ -47,7 +47,7 @@ def accepted_contexts() -> list[AcceptedContext]:
     return [
         AcceptedContext(VERIFICATION, tuple(map(str, DEFAULT_TRANSFER_SYNTAXES))),
         # archives answer requests for storage commitment as its SCP over an association of their own (PS3.4 J.3.3)
-        AcceptedContext(STORAGE_COMMITMENT, tuple(TRANSFER_SYNTAXES), "SCU"),
+        AcceptedContext(STORAGE_COMMITMENT, tuple(UNCOMPRESSED), "SCU"),
         *(
             AcceptedContext(str(context.abstract_syntax), storage)
             for context in AllStoragePresentationContexts

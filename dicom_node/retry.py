@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from config.settings import RetrySettings
+
 
 @dataclass(frozen=True, slots=True)
 class Retry:
@@ -31,6 +33,15 @@ class Policy:
     longest_seconds: float
     most_attempts: int | None = None
     give_up_after_seconds: float | None = None
+
+
+def delivery_policy(retry: RetrySettings) -> Policy:
+    """How a result is tried again, and what an archive is asked about it."""
+    return Policy(
+        first_seconds=retry.deliver_first_seconds,
+        longest_seconds=retry.deliver_longest_seconds,
+        give_up_after_seconds=retry.deliver_give_up_seconds,
+    )
 
 
 def decide(policy: Policy, attempts: int, since: float, now: float, random: Callable[[], float]) -> Decision:

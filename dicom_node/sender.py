@@ -19,7 +19,7 @@ from dicom_node.errors import (
     ResultRefused,
     TransferFailed,
 )
-from dicom_node.retry import GiveUp, Policy, decide
+from dicom_node.retry import GiveUp, decide, delivery_policy
 from storage import audit, queue
 from storage.errors import LeaseLost, ObjectMissing
 from storage.folder import DataFolder
@@ -30,7 +30,6 @@ POLL_SECONDS = 1.0
 PRECEDED_SECONDS = 0.5
 """What is due may wait for an earlier result of its study: how soon to look again."""
 LEASE_SECONDS = 300.0  # longer than connecting, negotiating and storing one object may take together
-DAY = 86400.0
 
 _log = structlog.get_logger()
 
@@ -58,11 +57,7 @@ class Sender:
         self._folder = folder
         self._owner = owner
         self._clock = clock
-        self._policy = Policy(
-            first_seconds=retry.deliver_first_seconds,
-            longest_seconds=retry.deliver_longest_seconds,
-            give_up_after_seconds=retry.deliver_give_up_days * DAY,
-        )
+        self._policy = delivery_policy(retry)
         self._connect_failures = 0
         self._connect_not_before = 0.0
 

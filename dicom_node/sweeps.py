@@ -106,9 +106,7 @@ class Sweeps:
     def forget_commitment_requests(self, now: float) -> int:
         """Remove what archives were asked so long ago that a person has it by now; return how many requests."""
         with self._folder.database.write() as connection:
-            return commitment.forget(
-                connection, now - self._settings.retry.deliver_give_up_days * DAY_SECONDS
-            )
+            return commitment.forget(connection, now - self._settings.retry.deliver_give_up_seconds)
 
     def remove_leftovers(self, now: float) -> int:
         """Delete what an aborted transfer left in the incoming folder; return how many files."""

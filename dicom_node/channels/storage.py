@@ -14,23 +14,20 @@ from pydicom.dataset import Dataset
 from pydicom.uid import (
     Comprehensive3DSRStorage,
     ComprehensiveSRStorage,
-    ExplicitVRLittleEndian,
     GrayscaleSoftcopyPresentationStateStorage,
-    ImplicitVRLittleEndian,
     KeyObjectSelectionDocumentStorage,
     SecondaryCaptureImageStorage,
 )
 from pynetdicom.association import Association
 
 from config.settings import Destination, ResultKind
-from dicom_node.associations import open_association
+from dicom_node.associations import UNCOMPRESSED, KeptAssociation
 from dicom_node.channels.channel import Delivered
 from dicom_node.channels.creation import create
 from dicom_node.channels.storing import refused_class, store
 from dicom_node.errors import TransferFailed
 from dicom_node.results.workitem import UPS_PUSH, retrievable_from
 
-SYNTAXES = [str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)]
 SOP_CLASSES = {
     ResultKind.STRUCTURED_REPORT: (Comprehensive3DSRStorage, ComprehensiveSRStorage),
     ResultKind.HEATMAP: (SecondaryCaptureImageStorage,),
@@ -45,14 +42,13 @@ class StorageChannel:
     """C-STORE and N-CREATE to one destination."""
 
     def __init__(self, ae_title: str, destination: Destination) -> None:
-        self._ae_title = ae_title
         self._destination = destination
-        self._association: Association | None = None
+        self._association = KeptAssociation(ae_title, destination, proposed(destination))
 
     def send(self, content: bytes) -> Delivered:
         """Store one object, a report in the form that the peer takes; create a workitem."""
         made: Dataset = dcmread(BytesIO(content))
-        association = self._connected()
+        association = self._association.opened()
         accepted = {str(context.abstract_syntax) for context in association.accepted_contexts}
         if made.SOPClassUID == UPS_PUSH:
             if made.SOPClassUID not in accepted:
@@ -68,22 +64,15 @@ class StorageChannel:
 
     def close(self) -> None:
         """Release the association."""
-        if self._association is not None and self._association.is_established:
-            self._association.release()
-        self._association = None
-
-    def _connected(self) -> Association:
-        if self._association is None or not self._association.is_established:
-            self._association = open_association(
-                self._ae_title, self._destination, proposed(self._destination)
-            )
-        return self._association
+        self._association.close()
 
 
 def proposed(destination: Destination) -> dict[str, list[str]]:
     """The SOP classes that are proposed to a destination, with their transfer syntaxes."""
     return {
-        str(sop_class): SYNTAXES for kind in destination.objects for sop_class in SOP_CLASSES.get(kind, ())
+        str(sop_class): UNCOMPRESSED
+        for kind in destination.objects
+        for sop_class in SOP_CLASSES.get(kind, ())
     }
 
 

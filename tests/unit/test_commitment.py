@@ -290,7 +290,7 @@ def receiving(outbox: DataFolder) -> Iterator[Callable[[Dataset], int]]:
         assert association.is_established
         kind = 2 if "FailedSOPSequence" in made else 1
         answered, _ = association.send_n_event_report(
-            made, kind, STORAGE_COMMITMENT, "1.2.840.10008.1.20.1.1"
+            made, kind, STORAGE_COMMITMENT, STORAGE_COMMITMENT_INSTANCE
         )
         association.release()
         return int(answered.Status)

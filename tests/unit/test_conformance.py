@@ -145,7 +145,7 @@ def test_what_is_proposed_to_a_destination_is_what_the_statement_says(
     )
     main(["echo", "pacs", "--config", str(config)])
     channel = StorageChannel("CXR_NODE", to)
-    channel._connected()
+    channel._association.opened()
     channel.close()
     with pytest.raises(DeliveryFault):
         Committer(settings, to, folder)._ask("1.2.3", [])

@@ -13,11 +13,11 @@ from pynetdicom import AE, evt
 from sqlalchemy import select, update
 
 from config.settings import Destination, Settings
-from dicom_node.associations import open_association
+from dicom_node.associations import UNCOMPRESSED, open_association
 from dicom_node.demo.archive import free_port
 from dicom_node.errors import TransferFailed
 from dicom_node.find import STUDY_ROOT_FIND, find
-from dicom_node.holdings import QUERY_SYNTAXES, holdings_of
+from dicom_node.holdings import holdings_of
 from dicom_node.reconciliation import FAULTS_IN_A_ROW, Finding, Verdict, reconcile
 from dicom_node.sweeps import DAY_SECONDS, NIGHT_HOUR, Sweeps
 from storage import queue, reconciliation
@@ -280,7 +280,7 @@ def test_what_nobody_asked_for_is_not_kept() -> None:
     archive = Archive()
     to = Destination(name="peer", ae_title="PEER", host="127.0.0.1", port=archive.port)
     with archive.listening(finds=flooding):
-        association = open_association("CXR_NODE", to, {STUDY_ROOT_FIND: QUERY_SYNTAXES})
+        association = open_association("CXR_NODE", to, {STUDY_ROOT_FIND: UNCOMPRESSED})
         found = find(association, answer("2.25.9", ""), 10)
         association.release()
     assert [set(each.keys()) for each in found] == [set(answer("2.25.9", "").keys())] * 8
