@@ -8,7 +8,7 @@ from pynetdicom import AE, build_role, evt
 from pynetdicom.association import Association
 
 from config.settings import Destination
-from dicom_node.errors import AssociationRefused, PeerUnreachable
+from dicom_node.errors import AccessRefused, PeerUnreachable
 from dicom_node.transport import bound, limit
 from inference.decoding import decodable_transfer_syntaxes
 
@@ -35,7 +35,7 @@ class KeptAssociation:
         self._association: Association | None = None
 
     def opened(self) -> Association:
-        """The open association, or a new one. Raises PeerUnreachable, AssociationRefused."""
+        """The open association, or a new one. Raises PeerUnreachable, AccessRefused."""
         if self._association is None or not self._association.is_established:
             self._association = open_association(self._ae_title, self._destination, self._contexts)
         return self._association
@@ -65,7 +65,7 @@ def open_association(
     ------
     PeerUnreachable
         Nobody listens there, or the peer does not speak DICOM, or not in time.
-    AssociationRefused
+    AccessRefused
         The peer rejects the association, or none of the presentation contexts is acceptable to it.
     """
     entity = AE(calling_ae_title)
@@ -96,11 +96,11 @@ def open_association(
         longest = association.acceptor.maximum_length or 0
         if 0 < longest < LEAST_PDU:
             association.abort()
-            raise AssociationRefused(f"peer takes PDUs of {longest} bytes only")
+            raise AccessRefused(f"peer takes PDUs of {longest} bytes only")
         association.network_timeout_response = "A-RELEASE"  # an idle association ends politely
         return association
     if association.is_rejected and answer is not None:
-        raise AssociationRefused(f"association rejected: {answer.reason_str.lower()}")
+        raise AccessRefused(f"association rejected: {answer.reason_str.lower()}")
     if answer is not None:
-        raise AssociationRefused("association accepted, but none of its presentation contexts")
+        raise AccessRefused("association accepted, but none of its presentation contexts")
     raise PeerUnreachable("no DICOM answer at this host and port")

@@ -21,7 +21,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from config.settings import WebDestination
-from dicom_node.errors import AssociationRefused, DeliveryFault, PeerUnreachable, TransferFailed
+from dicom_node.errors import AccessRefused, DeliveryFault, PeerUnreachable, TransferFailed
 
 DICOM_JSON = "application/dicom+json"
 
@@ -72,7 +72,7 @@ def ask(
     ------
     PeerUnreachable
         There is no connection, or the service takes nothing now.
-    AssociationRefused
+    AccessRefused
         The service is not to be trusted, or wants another URL, token or password.
     TransferFailed
         No answer: what became of the request is not known.
@@ -108,7 +108,7 @@ def _connection(destination: WebDestination) -> http.client.HTTPConnection:
         try:
             context.load_verify_locations(destination.ca_file)
         except OSError as error:  # ssl.SSLError is one
-            raise AssociationRefused("ca_file cannot be read, or holds no certificate in PEM") from error
+            raise AccessRefused("ca_file cannot be read, or holds no certificate in PEM") from error
     return http.client.HTTPSConnection(host, parts.port, timeout=CONNECT_SECONDS, context=context)
 
 
@@ -116,9 +116,9 @@ def _connect(connection: http.client.HTTPConnection) -> None:
     try:
         connection.connect()
     except ssl.SSLCertVerificationError as error:
-        raise AssociationRefused(f"its certificate is not trusted: {error.verify_message}") from error
+        raise AccessRefused(f"its certificate is not trusted: {error.verify_message}") from error
     except ssl.SSLError as error:
-        raise AssociationRefused("no TLS with this service") from error
+        raise AccessRefused("no TLS with this service") from error
     except socket.gaierror as error:
         raise PeerUnreachable("host name is not known") from error
     except OSError as error:
@@ -163,11 +163,11 @@ def _secret(path: Path, setting: str) -> str:
         with path.open(encoding="utf-8") as file:
             secret = file.read(LONGEST_SECRET + 1).strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise AssociationRefused(f"{setting} cannot be read") from error
+        raise AccessRefused(f"{setting} cannot be read") from error
     if not secret or len(secret) > LONGEST_SECRET or not secret.isprintable():
-        raise AssociationRefused(f"{setting} must hold one line of text and nothing else")
+        raise AccessRefused(f"{setting} must hold one line of text and nothing else")
     if setting == "token_file" and not secret.isascii():
-        raise AssociationRefused(f"{setting} must hold ASCII characters alone")
+        raise AccessRefused(f"{setting} must hold ASCII characters alone")
     return secret
 
 
@@ -176,7 +176,7 @@ def _fault_of(status: int) -> DeliveryFault | None:
     if status in _BUSY:
         return PeerUnreachable(f"HTTP {status}: it takes nothing now")
     if status in _REFUSALS:
-        return AssociationRefused(f"HTTP {status}: {_REFUSALS[HTTPStatus(status)]}")
+        return AccessRefused(f"HTTP {status}: {_REFUSALS[HTTPStatus(status)]}")
     if 300 <= status < 400:
-        return AssociationRefused(f"HTTP {status}: it redirects to another URL; write that in the settings")
+        return AccessRefused(f"HTTP {status}: it redirects to another URL; write that in the settings")
     return None

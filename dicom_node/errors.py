@@ -4,11 +4,11 @@ NodeError
 ├── PortUnavailable          stop: the receiver's port cannot be opened
 ├── DataSetRefused           reject: what arrived cannot be stored; carries the exact DIMSE status
 ├── DeliveryFault
-│   ├── PeerUnreachable      retry: nobody answers at the destination's host and port, or it went away
-│   ├── AssociationRefused   retry: the destination answers and refuses; an administrator may mend it
+│   ├── PeerUnreachable      retry: nobody answers at the destination's address, it went away, or takes nothing now
+│   ├── AccessRefused        retry: the destination answers and lets nothing in; an administrator may mend it
 │   ├── TransferFailed       retry: the outcome is unknown, or the destination cannot take it now
-│   ├── QueryFailed          retry: an archive's answer to C-FIND is a failure, unreadable or without end
-│   └── ResultRefused        reject: the destination refuses this object for good
+│   ├── QueryFailed          retry: an archive's answer to a query is a failure, unreadable or without end
+│   └── ResultRefused        reject: the destination refuses this object or message for good
 ├── ModelRefused             stop: the model in the folder is damaged, or another than at the start; films wait
 ├── AnalysisDied             retry: the analysing process died or was killed at its deadline
 └── AnalysisFailed           retry: the analysing process met an error that nobody foresaw
@@ -41,9 +41,9 @@ class DataSetRefused(NodeError):
 
 
 class DeliveryFault(NodeError):
-    """A result did not arrive; `reason` is what the database and the administrator get to read.
+    """A destination did not do what it was asked; `reason` is what the database and the administrator get to read.
 
-    `status` is the DIMSE status that the destination answered, if it answered.
+    `status` is the DIMSE status that it answered, or STOW-RS in the same numbers; None where there is none.
     """
 
     def __init__(self, reason: str, status: int | None = None) -> None:
@@ -53,16 +53,18 @@ class DeliveryFault(NodeError):
 
 
 class PeerUnreachable(DeliveryFault):
-    """No association: no connection, no answer, or the peer aborted it."""
+    """No connection, no answer to the request for an association, or a web service that is busy as a whole."""
 
 
-class AssociationRefused(DeliveryFault):
-    """The peer rejected the association (PS3.8 section 9.3.4) or all of its presentation contexts."""
+class AccessRefused(DeliveryFault):
+    """The peer rejected the association (PS3.8 section 9.3.4) or all of its presentation contexts; a web service wants
+    another URL, token or password, or is not to be trusted.
+    """
 
 
 class TransferFailed(DeliveryFault):
-    """The object may or may not have arrived, or the peer cannot take it now; sending it again is safe,
-    since it is the same object under the same UID.
+    """What was sent or asked for may or may not have arrived, or the peer cannot take it now; sending it again is safe,
+    since it is the same object under the same UID, or the same message under the same control ID.
     """
 
 

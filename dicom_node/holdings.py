@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from config.settings import Destination, Settings, WebDestination
 from dicom_node.associations import UNCOMPRESSED, KeptAssociation
 from dicom_node.dicomweb import DICOM_JSON, ask
-from dicom_node.errors import TransferFailed
+from dicom_node.errors import QueryFailed
 from dicom_node.find import STUDY_ROOT_FIND, find
 from dicom_node.header import is_uid
 
@@ -81,14 +81,14 @@ class _WebHoldings:
             if answer.status == HTTPStatus.NO_CONTENT:
                 continue
             if answer.status != HTTPStatus.OK or answer.content is None:
-                raise TransferFailed(f"QIDO-RS answered HTTP {answer.status}, or more than is read")
+                raise QueryFailed(f"QIDO-RS answered HTTP {answer.status}, or more than is read")
             held |= _sop_instance_uids(answer.content)
         return set(filter(is_uid, held))
 
 
 def _sop_instance_uids(content: bytes) -> set[str]:
-    """Read the UIDs of an answer in the DICOM JSON model (PS3.18 annex F). Raises TransferFailed."""
+    """Read the UIDs of an answer in the DICOM JSON model (PS3.18 annex F). Raises QueryFailed."""
     try:
         return {str(found["00080018"]["Value"][0]) for found in json.loads(content)}
     except (ValueError, LookupError, TypeError, RecursionError) as error:
-        raise TransferFailed("QIDO-RS answered something else than instances") from error
+        raise QueryFailed("QIDO-RS answered something else than instances") from error

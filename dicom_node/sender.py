@@ -13,7 +13,7 @@ import structlog
 from config.settings import RetrySettings
 from dicom_node.channels.channel import Channel, Delivered
 from dicom_node.errors import (
-    AssociationRefused,
+    AccessRefused,
     DeliveryFault,
     PeerUnreachable,
     ResultRefused,
@@ -102,7 +102,7 @@ class Sender:
         try:
             content = self._folder.objects.read(delivery.result.object_key)
             sent = self._channel.send(content)
-        except (PeerUnreachable, AssociationRefused) as fault:
+        except (PeerUnreachable, AccessRefused) as fault:
             self._connect_failures += 1
             self._connect_not_before = self._try_later(delivery, fault, self._connect_failures)
         except TransferFailed as fault:

@@ -31,7 +31,7 @@ class Channel(Protocol):
 
         Raises
         ------
-        PeerUnreachable, AssociationRefused
+        PeerUnreachable, AccessRefused
             The destination takes nothing now: no other result is tried before it can be reached again.
         TransferFailed
             Whether it arrived is not known, or the destination cannot take it now.

@@ -31,13 +31,13 @@ def asked(peer: WebPeer, **settings: object) -> str:
 @pytest.mark.parametrize(
     ("status", "said"),
     [
-        (301, "AssociationRefused: HTTP 301: it redirects to another URL"),
-        (307, "AssociationRefused: HTTP 307: it redirects to another URL"),
-        (401, "AssociationRefused: HTTP 401: it wants to be logged in to, or refuses the token"),
-        (403, "AssociationRefused: HTTP 403: it does not allow this user"),
-        (404, "AssociationRefused: HTTP 404: there is no DICOMweb service at this URL"),
-        (405, "AssociationRefused: HTTP 405: there is no DICOMweb service at this URL"),
-        (407, "AssociationRefused: HTTP 407: a proxy before it"),
+        (301, "AccessRefused: HTTP 301: it redirects to another URL"),
+        (307, "AccessRefused: HTTP 307: it redirects to another URL"),
+        (401, "AccessRefused: HTTP 401: it wants to be logged in to, or refuses the token"),
+        (403, "AccessRefused: HTTP 403: it does not allow this user"),
+        (404, "AccessRefused: HTTP 404: there is no DICOMweb service at this URL"),
+        (405, "AccessRefused: HTTP 405: there is no DICOMweb service at this URL"),
+        (407, "AccessRefused: HTTP 407: a proxy before it"),
         (408, "PeerUnreachable: HTTP 408: it takes nothing now"),
         (429, "PeerUnreachable: HTTP 429: it takes nothing now"),
         (502, "PeerUnreachable: HTTP 502: it takes nothing now"),
@@ -98,7 +98,7 @@ def test_a_token_file_that_holds_no_token_is_named_and_nothing_is_sent(
     peer = WebPeer([(200, b"")])
     with peer.listening():
         answer = asked(peer, token_file=token)
-    assert answer.startswith(f"AssociationRefused: {said}")
+    assert answer.startswith(f"AccessRefused: {said}")
     assert SECRET not in answer
     assert peer.requests == []
 
@@ -198,7 +198,7 @@ def test_a_service_with_a_certificate_of_the_hospitals_authority_is_trusted_by_i
     peer = WebPeer([(200, b"")])
     with peer.listening(tls):
         said = asked(peer, scheme="https")
-        assert said.startswith("AssociationRefused: its certificate is not trusted: self")
+        assert said.startswith("AccessRefused: its certificate is not trusted: self")
         assert peer.requests == []
         assert asked(peer, scheme="https", ca_file=certificate) == ""
         elsewhere = f"https://127.0.0.1:{peer.port}/"
@@ -208,7 +208,7 @@ def test_a_service_with_a_certificate_of_the_hospitals_authority_is_trusted_by_i
 def test_a_service_that_speaks_no_tls_gets_nothing() -> None:
     peer = WebPeer([(200, b"")])
     with peer.listening():
-        assert asked(peer, scheme="https") == "AssociationRefused: no TLS with this service"
+        assert asked(peer, scheme="https") == "AccessRefused: no TLS with this service"
     assert peer.requests == []
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import select, update
 from config.settings import Destination, Settings
 from dicom_node.associations import UNCOMPRESSED, open_association
 from dicom_node.demo.archive import free_port
-from dicom_node.errors import TransferFailed
+from dicom_node.errors import QueryFailed
 from dicom_node.find import STUDY_ROOT_FIND, find
 from dicom_node.holdings import holdings_of
 from dicom_node.reconciliation import FAULTS_IN_A_ROW, Finding, Verdict, reconcile
@@ -322,5 +322,5 @@ def test_what_a_web_service_names_by_no_uid_is_nothing_that_it_holds() -> None:
     ],
 )
 def test_a_web_service_that_answers_nonsense_cannot_be_asked(status: int, content: bytes) -> None:
-    with pytest.raises(TransferFailed, match="QIDO-RS answered"):
+    with pytest.raises(QueryFailed, match="QIDO-RS answered"):
         held_on_the_web(status, content)

@@ -12,7 +12,7 @@ from pynetdicom import evt
 from config.settings import Destination, ResultKind
 from dicom_node.channels.channel import Delivered
 from dicom_node.channels.storage import StorageChannel
-from dicom_node.errors import AssociationRefused, DeliveryFault, ResultRefused, TransferFailed
+from dicom_node.errors import AccessRefused, DeliveryFault, ResultRefused, TransferFailed
 from dicom_node.results import encode
 from dicom_node.results.study import Film, StudyReading
 from dicom_node.results.workitem import build_workitem
@@ -239,6 +239,6 @@ def test_a_peer_without_a_worklist_says_so() -> None:
     entity = AE("WORKLIST")
     entity.add_supported_context("1.2.840.10008.1.1")
     server = entity.start_server(("127.0.0.1", manager.port), block=False)
-    with pytest.raises(AssociationRefused, match="none of its presentation contexts"):
+    with pytest.raises(AccessRefused, match="none of its presentation contexts"):
         sent(workitem_of(reading(film(likely()))), manager)
     server.shutdown()
