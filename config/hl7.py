@@ -12,10 +12,8 @@ from config.values import Host, Name
 _NAMESPACE_LIMIT = 20  # HD.1, type IS (HL7 v2.5.1 section 2.A.36)
 _STRING_LIMIT = 199  # type ST (section 2.A.74)
 _PRIORITIES = "HL70485"
-_RAISING = {
-    "S",
-    "A",
-}  # stat and as soon as possible; what else is in the table may be less than the order has
+_RAISING = {"S", "A"}
+"""Stat and as soon as possible; what else is in the table may be less than the order has."""
 
 
 class OrderNumber(StrEnum):

@@ -42,6 +42,8 @@ class ResultKind(StrEnum):
 
 DICOM_OBJECTS = tuple(kind for kind in ResultKind if kind is not ResultKind.HL7_MESSAGE)
 """The kinds that a DICOM destination gets; what [[hl7]] gets is a matter of its own settings."""
+STORED_OBJECTS = tuple(kind for kind in DICOM_OBJECTS if kind is not ResultKind.REVIEW_WORKITEM)
+"""Those that an archive keeps, and can be asked for; a workitem is a task."""
 
 
 class NodeSettings(Section):
@@ -99,7 +101,7 @@ class Destination(Section):
 
 
 def _storable(kind: ResultKind) -> ResultKind:
-    if kind in (ResultKind.REVIEW_WORKITEM, ResultKind.HL7_MESSAGE):
+    if kind not in STORED_OBJECTS:
         raise ValueError("must be an object that is stored; a workitem is sent to [[destinations]] alone")
     return kind
 

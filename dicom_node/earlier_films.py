@@ -20,7 +20,7 @@ from pynetdicom.association import Association
 from config.settings import PriorsSettings
 from dicom_node.errors import QueryFailed
 from dicom_node.find import find
-from dicom_node.header import is_uid
+from dicom_node.header import is_date, is_uid
 from inference.suitability_tables import MODALITIES
 from storage.records import Fetch
 
@@ -35,7 +35,6 @@ LOOKED_INTO = 20
 """Studies; an archive may not say which of them are radiographs."""
 FIRST_YEAR = 1900
 """Before it no date is a patient's."""
-_DATE = re.compile("[0-9]{8}", re.ASCII)
 _SPECIAL = re.compile(r"[*?\\]")
 """Characters with a meaning of their own in a query (PS3.4 C.2.2.2.4)."""
 
@@ -104,7 +103,7 @@ def _studies(association: Association, fetch: Fetch, years: int) -> list[str]:
     dates: dict[str, str] = {}
     for answer in of_patient:
         uid, date = _text(answer, "StudyInstanceUID"), _text(answer, "StudyDate")
-        is_earlier = _DATE.fullmatch(date) is not None and first <= date <= last
+        is_earlier = is_date(date) and first <= date <= last
         modalities = _texts(answer, "ModalitiesInStudy")
         if is_uid(uid) and is_earlier and (not modalities or modalities & MODALITIES):
             dates[uid] = date

@@ -69,6 +69,11 @@ def is_uid(text: str) -> bool:
     return _UID.fullmatch(text) is not None
 
 
+def is_date(text: str) -> bool:
+    """Tell whether a text from a header is a DICOM date (YYYYMMDD, PS3.5 section 6.2)."""
+    return _DATE.fullmatch(text) is not None
+
+
 def read_identity(path: Path) -> Identity:
     """Read the identity of the data set in the Part 10 file at `path`.
 
@@ -158,4 +163,4 @@ def _identifier(header: Dataset, keyword: str) -> str:
 
 def _date(header: Dataset, keyword: str) -> str:
     text = _text(header, keyword)
-    return text if _DATE.fullmatch(text) else ""
+    return text if is_date(text) else ""

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import structlog
 
-from config.settings import ResultKind, Settings
+from config.settings import STORED_OBJECTS, Settings
 from dicom_node.errors import DeliveryFault
 from dicom_node.holdings import Holdings, holdings_of
 from storage import audit, reconciliation
@@ -19,10 +19,6 @@ from storage.folder import DataFolder
 from storage.reconciliation import Expected
 from storage.states import ARRIVED, State
 
-STORED_KINDS = tuple(
-    kind for kind in ResultKind if kind not in (ResultKind.REVIEW_WORKITEM, ResultKind.HL7_MESSAGE)
-)
-"""Results that an archive can be asked for: the others are messages and tasks."""
 FAULTS_IN_A_ROW = 3
 """An archive that cannot be asked about so many studies is asked no more: each may take minutes."""
 MISSED = "answered with Success and missing when asked"
@@ -76,7 +72,7 @@ def reconcile(
             asked = _WhileItAnswers(holdings)
             for study in studies:
                 with folder.database.read() as connection:
-                    expected = reconciliation.expected_of(connection, study, destination.name, STORED_KINDS)
+                    expected = reconciliation.expected_of(connection, study, destination.name, STORED_OBJECTS)
                 kept = {each.delivery_id for each in expected if each.is_kept}
                 for finding in compare(expected, asked):
                     is_healed = heal and finding.verdict is Verdict.MISSING and finding.delivery in kept

@@ -36,7 +36,6 @@ NICENESS = 5
 """Receiving goes first."""
 PRIOR_SECONDS = 10.0
 """An earlier film gets one try of so long at most: a report that falls due must not wait for a broken one."""
-STRUCTURED_REPORT = "structured_report"
 PRIORS_COMPARED = 3
 """A report tells the answers to so many earlier studies of the patient."""
 
@@ -159,7 +158,9 @@ class Worker:
         with self._folder.database.read() as connection:
             instances = ledger.study_instances(connection, job.study_instance_uid)
             is_reported_later = ledger.is_reported_later(connection, job.study_instance_uid, revision)
-            previous = ledger.previous_result(connection, job.study_instance_uid, STRUCTURED_REPORT, revision)
+            previous = ledger.previous_result(
+                connection, job.study_instance_uid, ResultKind.STRUCTURED_REPORT, revision
+            )
             priors = ledger.priors(connection, job.study_instance_uid, PRIORS_COMPARED)
             workitem = ledger.previous_result(
                 connection, job.study_instance_uid, ResultKind.REVIEW_WORKITEM, revision

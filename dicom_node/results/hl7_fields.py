@@ -14,13 +14,11 @@ from pydicom.valuerep import PN_DELIMS, TEXT_VR_DELIMS
 
 from dicom_node.results.source import items_of, text_of, time_zone_of
 
-SHOWN_LENGTH = (
-    64  # characters of a name or text, as in DICOM; escaped they fit into 199, the longest string (2.A.74)
-)
+SHOWN_LENGTH = 64
+"""Characters of a name or text, as in DICOM; escaped they fit into 199, the longest string (2.A.74)."""
 _NAMESPACE_LENGTH = 20  # HD.1, type IS (2.A.36)
-_ESCAPES = str.maketrans(
-    {"|": "\\F\\", "^": "\\S\\", "&": "\\T\\", "~": "\\R\\", "\\": "\\E\\"}
-)  # section 2.7
+# section 2.7
+_ESCAPES = str.maketrans({"|": "\\F\\", "^": "\\S\\", "&": "\\T\\", "~": "\\R\\", "\\": "\\E\\"})
 _REPRESENTATIONS = "AIP"
 _MOMENTS = ("Acquisition", "Content", "Series", "Study")
 _TIME = re.compile(r"([01]\d|2[0-3])([0-5]\d)([0-5]\d)?", re.ASCII)

@@ -18,13 +18,11 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.valuerep import STR_VR, VR
 
+from dicom_node.header import is_uid
 from dicom_node.results.modules import EMPTY_WHERE_UNKNOWN, PATIENT_AND_STUDY
 
 _Encoding: TypeAlias = str | list[str]
 
-_UID = re.compile(
-    r"(?=.{1,64}\Z)[0-9]+(\.[0-9]+)*", re.ASCII
-)  # leading zeros in a component are illegal, common and harmless
 _DIRECTIONS = re.compile(r"[APRLHF]{1,3}")
 _POSITIVE = re.compile(r"[1-9]\d{0,8}", re.ASCII)
 _OFFSET = re.compile(r"([+-])(\d\d)([0-5]\d)")
@@ -128,7 +126,7 @@ def reference_to(header: Dataset) -> ImageReference | None:
         text_of(header, keyword)
         for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
     ]
-    return ImageReference(*uids) if all(_UID.fullmatch(uid) for uid in uids) else None
+    return ImageReference(*uids) if all(map(is_uid, uids)) else None
 
 
 def size_of(header: Dataset) -> tuple[int, int] | None:

@@ -4,10 +4,10 @@ All of it is ASCII: a result is written in its source's character set, and ASCII
 section 6.1). Nothing here comes from an image's header but the digits of a date.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterable
 
+from dicom_node.header import is_date
 from dicom_node.results.source import text_of
 from dicom_node.results.study import Film, PriorAnswer, StudyReading
 from inference.prediction import Answer, NotAnalysable, Prediction, Side
@@ -33,7 +33,6 @@ _CAUTIONS = {
 }
 _SIDES = {Side.LEFT: "the left lung", Side.RIGHT: "the right lung", Side.BILATERAL: "both lungs"}
 _LONG_STRING = 64
-_DATE = re.compile(r"\d{4}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])", re.ASCII)
 
 
 def plain_text(text: str, limit: int = _LONG_STRING) -> str:
@@ -145,7 +144,7 @@ def _earlier(prior: PriorAnswer) -> str:
 
 def _date(written: str) -> str:
     """A DICOM date (PS3.5 section 6.2) as people write it; it comes from a header and may be anything."""
-    if _DATE.fullmatch(written) is None:
+    if not is_date(written):
         return "an unknown date"
     return f"{written[:4]}-{written[4:6]}-{written[6:]}"
 
