@@ -12,6 +12,10 @@ from storage.states import JOB_STATES, OPEN, State
 LONGEST_NUMBER = 18
 """Digits of an id: more do not fit into the database's integers."""
 
+# A job that was rejected is an answer: the image is not analysable. A delivery that was is an answer that nobody got.
+_JOB_FOR_A_PERSON = jobs.c.state == State.FAILED
+_DELIVERY_FOR_A_PERSON = deliveries.c.state.in_((State.FAILED, State.REJECTED))
+
 
 def status(connection: Connection, now: float) -> dict[str, Any]:
     """Return the queue in numbers: instances received, jobs and deliveries by state, and the oldest wait."""
@@ -79,9 +83,8 @@ def list_jobs(
         job_rows = job_rows.where(jobs.c.state == state)
         delivery_rows = delivery_rows.where(deliveries.c.state == state)
     if for_a_person:
-        job_ids, delivery_ids = waiting_for_a_person(connection)
-        job_rows = job_rows.where(jobs.c.id.in_(job_ids[-most:]))
-        delivery_rows = delivery_rows.where(deliveries.c.id.in_(delivery_ids[-most:]))
+        job_rows = job_rows.where(_JOB_FOR_A_PERSON)
+        delivery_rows = delivery_rows.where(_DELIVERY_FOR_A_PERSON)
     found = [
         {"id": f"j{row['id']}", **{key: value for key, value in row.items() if key != "id"}}
         for row in connection.execute(job_rows.order_by(jobs.c.id.desc()).limit(most)).mappings()
@@ -250,12 +253,9 @@ def open_deliveries(connection: Connection) -> dict[str, int]:
 
 
 def waiting_for_a_person(connection: Connection) -> tuple[list[int], list[int]]:
-    """Return the ids of the jobs that failed, and of the deliveries that failed or were refused.
-
-    A job that was rejected is an answer: the image is not analysable. A delivery that was is an answer that nobody got.
-    """
-    job_ids = select(jobs.c.id).where(jobs.c.state == State.FAILED)
-    delivery_ids = select(deliveries.c.id).where(deliveries.c.state.in_((State.FAILED, State.REJECTED)))
+    """Return the ids of the jobs that failed, and of the deliveries that failed or were refused."""
+    job_ids = select(jobs.c.id).where(_JOB_FOR_A_PERSON)
+    delivery_ids = select(deliveries.c.id).where(_DELIVERY_FOR_A_PERSON)
     return list(connection.execute(job_ids).scalars()), list(connection.execute(delivery_ids).scalars())
 
 
