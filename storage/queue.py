@@ -186,7 +186,7 @@ def release_leases(connection: Connection, table: Table, now: float, most_attemp
 
 
 def retry_by_hand(connection: Connection, table: Table, row_ids: list[int], now: float) -> list[int]:
-    """Queue failed and rejected rows again, with all their attempts, and return the ids of those that were."""
+    """Queue what failed, was rejected or dismissed again, with all its attempts, and return the ids of those rows."""
     rows = connection.execute(
         update(table)
         .where(table.c.id.in_(row_ids), table.c.state.in_(origins(Event.OPERATOR_RETRIES)))

@@ -1,4 +1,4 @@
-"""The one state machine of jobs and deliveries, as data.
+"""The one state machine of jobs, deliveries and fetches, as data.
 
 A delivery to an archive that promises to keep what it got (storage commitment, PS3.4 annex J) is not done when it is
 delivered: it waits for that promise. To other destinations, and where the promise is no longer wanted, delivered is
@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 
 class State(StrEnum):
-    """Where a job or a delivery stands."""
+    """Where a job, a delivery or a fetch stands."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -24,7 +24,7 @@ class State(StrEnum):
 
 
 class Event(StrEnum):
-    """What happens to a job or a delivery."""
+    """What happens to a job, a delivery or a fetch."""
 
     CLAIM = "claim"
     SUCCEED = "succeed"
@@ -76,7 +76,7 @@ TRANSITIONS = MappingProxyType(
 JOB_STATES = tuple(
     state for state in State if state not in (State.DELIVERED, State.COMMITTED, State.DISMISSED)
 )
-"""Where a job can stand: what it made is delivered by others."""
+"""Where a job or a fetch can stand: what it made is delivered by others."""
 
 OPEN = (State.QUEUED, State.RUNNING)
 """States in which work is still to be done."""

@@ -1,7 +1,7 @@
 """Test a destination: can the node reach it, and does it let the node in?
 
-An archive is asked by C-ECHO, a DICOMweb service for one study (QIDO-RS). Prints the time that it took, or the refusal
-in words; exit status 1 if the destination did not answer with success.
+An archive is asked by C-ECHO, a DICOMweb service for one study (QIDO-RS); of a system that is told by HL7 only the port
+is tried. Prints what came of it, or the refusal in words; exit status 1 if the destination did not answer with success.
 """
 
 import argparse

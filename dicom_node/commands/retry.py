@@ -1,8 +1,8 @@
-"""Queue failed or rejected jobs (j...) and deliveries (d...) again, with all their attempts.
+"""Queue failed or rejected jobs (j...), and deliveries (d...) that failed, were refused or dismissed, again.
 
-`dicom-node jobs --for-a-person` lists what waits for one. A delivery sends again what was made then: what depends on
-settings that were changed since is made anew by `dicom-node report`. An HL7 message is refused where a later one of the
-study has arrived: the receiver would be left with the older.
+They get all their attempts. `dicom-node jobs --for-a-person` lists what waits for one. A delivery sends again what was
+made then: what depends on settings that were changed since is made anew by `dicom-node report`. An HL7 message is
+refused where a later one of the study has arrived: the receiver would be left with the older.
 """
 
 import argparse
@@ -46,5 +46,5 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"queued again: {', '.join(queued) or 'nothing'}")
     refused = [each for each in arguments.ids if each not in queued]
     if refused:
-        print(f"dicom-node: neither failed nor rejected: {', '.join(refused)}", file=sys.stderr)
+        print(f"dicom-node: neither failed, rejected nor dismissed: {', '.join(refused)}", file=sys.stderr)
     return 1 if refused else 0
