@@ -10,7 +10,7 @@ import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import pytest
 from pydicom.dataset import Dataset
@@ -34,6 +34,15 @@ def wait_for(what: Callable[[], Found], seconds: float = 60.0, why: str = "") ->
         pause.wait(0.05)
 
 
+def dicomweb_plugin() -> Path:
+    """Return the path of Orthanc's DICOMweb plugin, or skip the test with the reason."""
+    for folder in ("/usr/share", "/usr/local/share"):
+        plugin = Path(folder, "orthanc/plugins/libOrthancDicomWeb.so")
+        if plugin.exists():
+            return plugin
+    pytest.skip("peer missing: Orthanc's DICOMweb plugin is not installed")
+
+
 def tool(name: str) -> str:
     """Return the path of a peer's program, or skip the test with the reason.
 
@@ -46,15 +55,28 @@ def tool(name: str) -> str:
 
 
 class NodeProcess:
-    """`dicom-node run` as an administrator starts it, with a settings file of its own."""
+    """`dicom-node run` as an administrator starts it, with a settings file of its own.
 
-    def __init__(self, folder: Path, pacs_port: int | None, settings: str = "") -> None:
+    `settings` are further sections of the file, `of_pacs` further lines of the section of the PACS. In a `with` it
+    runs, and is stopped at the end where it still does.
+    """
+
+    def __init__(self, folder: Path, pacs_port: int | None, settings: str = "", of_pacs: str = "") -> None:
         self.folder = folder
         self.port = free_port()
         self.config = folder / "node.toml"
         self._settings = settings
+        self._of_pacs = of_pacs
         self.write_config(pacs_port)
         self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_raised: object) -> None:
+        if self.running:
+            self.stop()
 
     def write_config(self, pacs_port: int | None) -> None:
         """Write the settings, with the PACS on this port; None: without one."""
@@ -64,6 +86,7 @@ name = "pacs"
 ae_title = "{PACS_AE_TITLE}"
 host = "127.0.0.1"
 port = {pacs_port}
+{self._of_pacs}
 """
         self.config.write_text(
             f"""

@@ -18,8 +18,5 @@ def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pacs]:
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory, pacs: Pacs) -> Iterator[NodeProcess]:
     """A running node that calls pneumonia likely on every film, so that each study has a heatmap."""
-    made = NodeProcess(tmp_path_factory.mktemp("node"), pacs.port, "[model]\nuncertain = [0, 0]")
-    made.start()
-    yield made
-    if made.running:
-        made.stop()
+    with NodeProcess(tmp_path_factory.mktemp("node"), pacs.port, "[model]\nuncertain = [0, 0]") as made:
+        yield made

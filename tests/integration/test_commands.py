@@ -116,14 +116,8 @@ def test_a_failed_or_rejected_job_can_be_found_shown_and_retried(
 
 
 def test_status_says_what_runs_and_what_waits_for_a_person(pacs: Pacs, tmp_path: Path) -> None:
-    refusing = NodeProcess(tmp_path, pacs.port, "[model]\nuncertain = [0, 0]")
-    written = refusing.config.read_text(encoding="utf-8")
-    refusing.config.write_text(
-        written.replace(
-            f"port = {pacs.port}", f'port = {pacs.port}\nobjects = ["heatmap", "review_workitem"]'
-        ),
-        encoding="utf-8",
-    )
+    wanted = 'objects = ["heatmap", "review_workitem"]'
+    refusing = NodeProcess(tmp_path, pacs.port, "[model]\nuncertain = [0, 0]", wanted)
     refusing.start()
     assert refusing.json("status")["running"] == ["analyse", "deliver", "receive"]
     film = chest_film(study="refused workitem")

@@ -23,16 +23,8 @@ uncertain = [0, 0]
 @pytest.fixture
 def asking(tmp_path: Path, pacs: Pacs) -> Iterator[NodeProcess]:
     """A node that asks the PACS for commitment."""
-    node = NodeProcess(tmp_path, pacs.port, SETTINGS)
-    written = node.config.read_text(encoding="utf-8")
-    node.config.write_text(
-        written.replace(f"port = {pacs.port}", f"port = {pacs.port}\nstorage_commitment = true"),
-        encoding="utf-8",
-    )
-    node.start()
-    yield node
-    if node.running:
-        node.stop()
+    with NodeProcess(tmp_path, pacs.port, SETTINGS, of_pacs="storage_commitment = true") as node:
+        yield node
 
 
 def states(node: NodeProcess, study: str) -> list[str]:

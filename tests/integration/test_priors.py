@@ -34,10 +34,8 @@ def fetching(request: pytest.FixtureRequest, tmp_path: Path, pacs: Pacs) -> Iter
     """A node that fetches from the PACS, which knows where the node is."""
     node = NodeProcess(tmp_path, pacs.port, f'{SETTINGS}method = "{request.param}"')
     pacs.introduce(node)
-    node.start()
-    yield node
-    if node.running:
-        node.stop()
+    with node:
+        yield node
 
 
 def film_of(patient: str, date: str, **changes: Any) -> Dataset:

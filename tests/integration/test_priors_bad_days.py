@@ -42,11 +42,8 @@ def asking(
 ) -> Iterator[NodeProcess]:
     """A node with the PACS, and with the archive that is asked."""
     settings = SETTINGS.format(title=AE_TITLE, port=archive.port)
-    node = NodeProcess(tmp_path_factory.mktemp("asking"), pacs.port, settings)
-    node.start()
-    yield node
-    if node.running:
-        node.stop()
+    with NodeProcess(tmp_path_factory.mktemp("asking"), pacs.port, settings) as node:
+        yield node
 
 
 class Patient:

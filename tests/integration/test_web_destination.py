@@ -11,21 +11,14 @@ from dicom_node.channels.stow import StowChannel
 from dicom_node.demo.archive import OrthancArchive
 from dicom_node.results import encode
 from tests.builders import chest_film, write
-from tests.peers import NodeProcess, tool, wait_for
+from tests.peers import NodeProcess, dicomweb_plugin, tool, wait_for
 from tests.readings import film, likely, reading, results_of
-
-DICOMWEB_PLUGINS = (
-    Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so"),
-    Path("/usr/local/share/orthanc/plugins/libOrthancDicomWeb.so"),
-)
 
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrthancArchive]:
-    plugin = next((path for path in DICOMWEB_PLUGINS if path.exists()), None)
-    if plugin is None:
-        pytest.skip("peer missing: Orthanc's DICOMweb plugin is not installed")
-    made = OrthancArchive(Path(tool("Orthanc")), tmp_path_factory.mktemp("web"), plugins=[plugin])
+    folder = tmp_path_factory.mktemp("web")
+    made = OrthancArchive(Path(tool("Orthanc")), folder, plugins=[dicomweb_plugin()])
     yield made
     made.stop()
 
@@ -40,11 +33,8 @@ uncertain = [0, 0]
 name = "archive"
 url = "{archive.url}/dicom-web"
 """
-    made = NodeProcess(tmp_path_factory.mktemp("node"), None, settings)
-    made.start()
-    yield made
-    if made.running:
-        made.stop()
+    with NodeProcess(tmp_path_factory.mktemp("node"), None, settings) as made:
+        yield made
 
 
 def test_results_reach_an_archive_that_is_reached_by_the_web_alone(

@@ -71,15 +71,9 @@ host = "127.0.0.1"
 port = {worklist.port}
 objects = ["review_workitem"]
 """
-    made = NodeProcess(tmp_path_factory.mktemp("node"), pacs.port, settings)
-    wanted = made.config.read_text().replace(
-        f"port = {pacs.port}\n", f'port = {pacs.port}\nobjects = ["structured_report", "review_workitem"]\n'
-    )
-    made.config.write_text(wanted)
-    made.start()
-    yield made
-    if made.running:
-        made.stop()
+    wanted = 'objects = ["structured_report", "review_workitem"]'
+    with NodeProcess(tmp_path_factory.mktemp("node"), pacs.port, settings, wanted) as made:
+        yield made
 
 
 def deliveries(node: NodeProcess, study: str) -> dict[tuple[str, str], tuple[str, str | None]]:

@@ -19,6 +19,7 @@ from dicom_node.results.readable import readable_text
 from dicom_node.results.source import text_of
 from dicom_node.results.structured_report import build_structured_report
 from dicom_node.results.study import Film, Predecessor, PriorAnswer, StudyReading
+from dicom_node.results.wording import flag, series_description
 from inference.prediction import Answer, NotAnalysable, Outcome, Prediction, Reason, Region, Side
 from tests.builders import NAMES
 from tests.readings import (
@@ -459,6 +460,18 @@ class TestRevised:
     def test_a_study_whose_first_report_failed_is_reported_without_a_predecessor(self) -> None:
         study = StudyReading((film(likely()),), CARD, "CXR_NODE", 2, REPORTED_AT, None)
         assert "PredecessorDocumentsSequence" not in build_structured_report(study, None)
+
+
+@pytest.mark.parametrize("answer", [*Answer, None])
+@pytest.mark.parametrize("what", ["report", "heatmap", "key image", "regions"])
+def test_every_series_says_its_answer_and_its_revision_in_64_characters(
+    answer: Answer | None, what: str
+) -> None:
+    said = [series_description(answer, what, revision) for revision in (1, 2, 9, 10, 4711)]
+    assert max(map(len, said)) <= 64
+    assert len(set(said)) == 4
+    assert {each.split(" (AI ")[0] for each in said} == {flag(answer)}
+    assert all(each.endswith("not for primary diagnosis") for each in said)
 
 
 @pytest.mark.parametrize("other", [{"PatientID": "MRN-9"}, {"IssuerOfPatientID": "B"}])

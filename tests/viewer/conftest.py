@@ -10,12 +10,11 @@ from pydicom.dataset import Dataset
 
 from dicom_node.demo.archive import AE_TITLE, OrthancArchive
 from dicom_node.demo.films import demo_films
-from tests.peers import NodeProcess, tool, wait_for
+from tests.peers import NodeProcess, dicomweb_plugin, tool, wait_for
 from tests.viewer.chromium import Chromium
 from tests.viewer.ohif import HEIGHT, WIDTH, Ohif
 from tests.viewer.web_server import OhifServer
 
-DICOMWEB_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 OHIF_FILES = Path(__file__).parents[2] / ".peers" / "ohif-3.13.2" / "dist"
 # the demonstration's name of each film, and how many results its study gets
 FILMS = {"made: likely": 4, "made: normal": 1, "made: lateral": 1}
@@ -61,10 +60,8 @@ class Study:
 
 @pytest.fixture(scope="session")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrthancArchive]:
-    if not DICOMWEB_PLUGIN.exists():
-        pytest.skip("peer missing: Orthanc's DICOMweb plugin is not installed")
     folder = tmp_path_factory.mktemp("archive")
-    made = OrthancArchive(Path(tool("Orthanc")), folder, plugins=[DICOMWEB_PLUGIN])
+    made = OrthancArchive(Path(tool("Orthanc")), folder, plugins=[dicomweb_plugin()])
     yield made
     made.stop()
 
