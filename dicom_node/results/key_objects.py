@@ -42,7 +42,7 @@ def build_key_objects(study: StudyReading, heatmap: Dataset | None) -> Dataset |
         selected.append(explanation)
     with quiet():
         document = begin_result(
-            study, "key objects", KeyObjectSelectionDocumentStorage, "KO", KEY_OBJECTS_SERIES_NUMBER
+            study, "key image", KeyObjectSelectionDocumentStorage, "KO", KEY_OBJECTS_SERIES_NUMBER
         )
         description = f"{answer_statement(leading)} {DISCLAIMER}"
         for element in _content(study, selected, description):

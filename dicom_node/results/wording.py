@@ -53,9 +53,9 @@ def flag(answer: Answer | None) -> str:
 def series_description(answer: Answer | None, what: str, revision: int) -> str:
     """Series Description (0008,103E), at most 64 characters, for a series of `what` ("report", "heatmap").
 
-    A further report has its number in it: the earlier ones stay in the archive beside it.
+    A further report has its number in it, as far as there is room: the earlier ones stay in the archive beside it.
     """
-    number = f" {revision}" if revision > 1 else ""
+    number = "" if revision == 1 else f" {revision}" if revision < 10 else " +"
     return f"{flag(answer)} (AI {what}{number}) - not for primary diagnosis"
 
 
