@@ -1,8 +1,8 @@
 """Queue failed or rejected jobs (j...), and deliveries (d...) that failed, were refused or dismissed, again.
 
 They get all their attempts. `dicom-node jobs --for-a-person` lists what waits for one. A delivery sends again what was
-made then: what depends on settings that were changed since is made anew by `dicom-node report`. An HL7 message is
-refused where a later one of the study has arrived: the receiver would be left with the older.
+made then: what depends on settings that were changed since is made anew by `dicom-node report`. An HL7 message ends
+as rejected where a later one of the study has arrived: the receiver would be left with the older.
 """
 
 import argparse
