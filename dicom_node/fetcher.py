@@ -21,7 +21,7 @@ from dicom_node.associations import UNCOMPRESSED, open_association
 from dicom_node.earlier_films import IMAGE_CLASSES, FilmInArchive, earlier_films, unaskable
 from dicom_node.errors import DeliveryFault, TransferFailed
 from dicom_node.find import STUDY_ROOT_FIND
-from dicom_node.intake import SUCCESS, Intake, remove_partial
+from dicom_node.intake import SUCCESS, Intake, Origin, remove_partial
 from dicom_node.retry import GiveUp, Policy, decide
 from dicom_node.transport import end, limit
 from storage import fetches, queue
@@ -190,7 +190,7 @@ class Fetcher:
         return int(last.Status)
 
     def _store(self, event: evt.Event) -> int | Dataset:
-        return self._intake.store(event, self._archive.name, 0.0, is_prior=True, from_archive=True)
+        return self._intake.store(event, Origin(self._archive.name, 0.0, is_prior=True, from_archive=True))
 
     def _not_received(self, films: list[FilmInArchive]) -> list[FilmInArchive]:
         with self._folder.database.read() as connection:

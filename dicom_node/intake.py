@@ -7,6 +7,7 @@ in pieces when `STORE_RECV_CHUNKED_DATASET` is set).
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -31,6 +32,31 @@ OUT_OF_RESOURCES = 0xA700
 _log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who sends, and what follows from that.
+
+    Parameters
+    ----------
+    source
+        What logs and commands call who sends.
+    quiet_seconds
+        The study is reported when no image of it came for so long.
+    analyse_secondary_capture
+        Its Secondary Captures are radiographs, too.
+    is_prior
+        What comes is an earlier film of a patient that the node asked for: anything else is refused.
+    from_archive
+        Who sends gets results, too: it may correct the data of images that others have sent.
+    """
+
+    source: str
+    quiet_seconds: float
+    analyse_secondary_capture: bool = False
+    is_prior: bool = False
+    from_archive: bool = False
+
+
 class Intake:
     """Takes what comes by C-STORE. `received` is called after each instance that brings new work."""
 
@@ -48,56 +74,31 @@ class Intake:
         """Take nothing more: what is not answered is sent again."""
         self._stopping = True
 
-    def store(
-        self,
-        event: evt.Event,
-        source: str,
-        quiet_seconds: float,
-        *,
-        analyse_secondary_capture: bool = False,
-        is_prior: bool = False,
-        from_archive: bool = False,
-    ) -> int | Dataset:
-        """Answer one C-STORE request (PS3.4 B.2.3); whatever keeps it from being stored, it may be sent again.
-
-        Parameters
-        ----------
-        source
-            What logs and commands call who sends.
-        quiet_seconds
-            The study is reported when no image of it came for so long.
-        is_prior
-            It comes because the node asked for it, as an earlier film of a patient: anything else is refused.
-        from_archive
-            Who sends gets results, too: it may correct the data of images that others have sent.
-        """
+    def store(self, event: evt.Event, origin: Origin) -> int | Dataset:
+        """Answer one C-STORE request (PS3.4 B.2.3); whatever keeps it from being stored, it may be sent again."""
         path = Path(event.dataset_path)
         try:
-            self._take(path, source, quiet_seconds, analyse_secondary_capture, is_prior, from_archive)
+            self._take(path, origin)
         except DataSetRefused as refusal:
-            _log.warning("instance_refused", source=source, status=refusal.status, comment=refusal.comment)
+            _log.warning(
+                "instance_refused", source=origin.source, status=refusal.status, comment=refusal.comment
+            )
             return _status(refusal.status, refusal.comment)
         except Exception as error:  # noqa: BLE001 - never 0x0000, and never 0xCxxx, for what is our own trouble
             where = where_raised(error)
-            _log.error("instance_not_stored", source=source, error_type=type(error).__name__, where=where)
+            _log.error(
+                "instance_not_stored", source=origin.source, error_type=type(error).__name__, where=where
+            )
             return _status(OUT_OF_RESOURCES, "cannot be stored now")
         finally:
             path.unlink(missing_ok=True)  # gone already where it was stored
         return SUCCESS
 
-    def _take(
-        self,
-        path: Path,
-        source: str,
-        quiet_seconds: float,
-        analyse_secondary_capture: bool,
-        is_prior: bool,
-        from_archive: bool,
-    ) -> None:
+    def _take(self, path: Path, origin: Origin) -> None:
         started = time.perf_counter()
         self._require_room()
         identity = read_identity(path)
-        if is_prior:
+        if origin.is_prior:
             self._require_asked_for(identity)
         stored = self._folder.objects.adopt(path)
         instance = ReceivedInstance(
@@ -109,20 +110,20 @@ class Intake:
             accession_number=identity.accession_number,
             object_key=stored.key,
             size=stored.size,
-            source=source,
-            stored_only=stored_only(identity, analyse_secondary_capture=analyse_secondary_capture),
+            source=origin.source,
+            stored_only=stored_only(identity, analyse_secondary_capture=origin.analyse_secondary_capture),
             patient_id=identity.patient_id,
             issuer_of_patient_id=identity.issuer_of_patient_id,
             patient_birth_date=identity.patient_birth_date,
             study_date=identity.study_date,
-            is_prior=is_prior,
+            is_prior=origin.is_prior,
         )
-        receipt = self._enter(instance, quiet_seconds, from_archive=from_archive)
+        receipt = self._enter(instance, origin)
         log = _log.warning if receipt is Receipt.CONFLICT else _log.info
         log(
             "instance_stored",
             receipt=receipt,
-            source=source,
+            source=origin.source,
             sop_class_uid=identity.sop_class_uid,
             sop_instance_uid=identity.sop_instance_uid,
             bytes=instance.size,
@@ -153,7 +154,7 @@ class Intake:
         if not is_asked_for:
             raise DataSetRefused(NOT_AUTHORIZED, "not what was asked for")
 
-    def _enter(self, instance: ReceivedInstance, quiet_seconds: float, *, from_archive: bool) -> Receipt:
+    def _enter(self, instance: ReceivedInstance, origin: Origin) -> Receipt:
         now = time.time()
         with self._folder.database.read() as connection:
             known = reception.known_object(connection, instance.sop_instance_uid)
@@ -163,7 +164,12 @@ class Intake:
                 counting = reception.known_object(connection, instance.sop_instance_uid)
                 if counting == known:
                     receipt = reception.receive(
-                        connection, instance, quiet_seconds, now, differs, from_archive=from_archive
+                        connection,
+                        instance,
+                        origin.quiet_seconds,
+                        now,
+                        differs,
+                        from_archive=origin.from_archive,
                     )
                     if self._settings.priors.archive and receipt in (Receipt.NEW, Receipt.CORRECTED):
                         fetches.queue_fetch(connection, instance, now)

@@ -15,7 +15,7 @@ from config.settings import Settings
 from dicom_node.associations import UNCOMPRESSED, VERIFICATION
 from dicom_node.commitment import STORAGE_COMMITMENT, take_answer
 from dicom_node.errors import PortUnavailable
-from dicom_node.intake import Intake, remove_partial
+from dicom_node.intake import Intake, Origin, remove_partial
 from dicom_node.transport import bound, end
 from inference.radiograph import decodable_transfer_syntaxes
 from storage import audit
@@ -155,14 +155,14 @@ class Receiver:
     def _store(self, event: evt.Event) -> int | Dataset:
         title, address = _caller(event)
         source = self._settings.source_of(title, address)
-        return self._intake.store(
-            event,
+        origin = Origin(
             source.name if source else title,
             self._settings.quiet_seconds(source),
             analyse_secondary_capture=bool(source and source.analyse_secondary_capture),
             is_prior=self._is_moved_here(event),
             from_archive=self._settings.is_archive(source),
         )
+        return self._intake.store(event, origin)
 
     def _is_moved_here(self, event: evt.Event) -> bool:
         """Whether the archive sends this because the node asked it to, by C-MOVE (PS3.7 9.1.1.1.6)."""
