@@ -250,3 +250,23 @@ def test_what_a_person_has_dismissed_waits_for_nobody_and_can_still_be_sent(fold
         assert queue.dismiss(connection, [delivery.id], NOW + 12) == [delivery.id]
         assert views.waiting_for_a_person(connection) == ([], [])
         assert queue.retry_by_hand(connection, deliveries, [delivery.id], NOW + 13) == [delivery.id]
+
+
+def test_of_much_that_waits_for_a_person_the_newest_is_listed(folder: DataFolder) -> None:
+    receive(folder, instance())
+    analyse(folder)
+    report(folder, [result(number) for number in (1, 2, 3)])
+    for _ in range(3):
+        delivery = claim_delivery(folder)
+        assert delivery is not None
+        with folder.database.write() as connection:
+            # the first is due last: the order of the queue is not that of the list
+            queue.retry_later(connection, deliveries, delivery.id, OWNER, NOW + 100 - delivery.id, "busy")
+    for _ in range(3):
+        delivery = claim_delivery(folder, now=NOW + 100)
+        assert delivery is not None
+        with folder.database.write() as connection:
+            queue.reject(connection, deliveries, delivery.id, OWNER, NOW + 101, "refused")
+    with folder.database.read() as connection:
+        listed = views.list_jobs(connection, None, 2, for_a_person=True)
+    assert [each["id"] for each in listed] == ["d3", "d2"]
