@@ -16,7 +16,7 @@ from dicom_node.retry import GiveUp, Policy, decide
 from dicom_node.tasks import AnalysedFilm, ResultObject, StudyTask
 from inference.card import ModelCard
 from inference.prediction import Answer, Attention, NotAnalysable, Outcome, Prediction, Reason, Region, Side
-from storage import audit, ledger, queue
+from storage import audit, ledger, queue, reception
 from storage.engine import BUSY_SECONDS
 from storage.errors import LeaseLost, StorageUnavailable
 from storage.folder import DataFolder
@@ -155,6 +155,8 @@ class Worker:
 
     def _report(self, job: Job, started: float) -> None:
         revision = cast(int, job.revision)
+        if self._analyse_again(job):
+            return
         with self._folder.database.read() as connection:
             instances = ledger.study_instances(connection, job.study_instance_uid)
             is_reported_later = ledger.is_reported_later(connection, job.study_instance_uid, revision)
@@ -221,6 +223,24 @@ class Worker:
             milliseconds=_since(started),
         )
         self._reported()
+
+    def _analyse_again(self, job: Job) -> bool:
+        """Let the model in service look at what another one has answered: a report speaks of one model.
+
+        Returns whether there is such an image; the report then waits for its analysis.
+        """
+        with self._folder.database.read() as connection:
+            outdated = ledger.answered_by_others(connection, job.study_instance_uid, self._card.sha256)
+        if not outdated:
+            return False
+        now = self._clock()
+        with self._folder.database.write() as connection:
+            queue.retry_later(
+                connection, jobs, job.id, self._owner, now, "images are analysed by a new model"
+            )
+            reception.analyse_again(connection, outdated, now)
+        _log.info("model_changed", job=job.id, count=len(outdated))
+        return True
 
     def _put_back(self, job: Job, now: float) -> None:
         with self._folder.database.write() as connection:

@@ -127,6 +127,20 @@ def study_instances(connection: Connection, study_instance_uid: str) -> list[Ana
     ]
 
 
+def answered_by_others(connection: Connection, study_instance_uid: str, model_sha256: str) -> list[int]:
+    """Return the ids of the study's instances, as far as they are still here, that another model has answered."""
+    rows = connection.execute(
+        select(instances.c.id)
+        .join(predictions, predictions.c.instance_id == instances.c.id)
+        .where(
+            instances.c.study_instance_uid == study_instance_uid,
+            instances.c.object_removed_at.is_(None),
+            predictions.c.model_sha256 != model_sha256,
+        )
+    )
+    return list(rows.scalars())
+
+
 def previous_result(
     connection: Connection, study_instance_uid: str, kind: str, revision: int
 ) -> Result | None:

@@ -204,7 +204,7 @@ def retry_by_hand(connection: Connection, table: Table, row_ids: list[int], now:
 
 
 def corrected(connection: Connection, instance_id: int, now: float) -> None:
-    """Queue the analysis of an instance again, whatever came of it, since its bytes are others now."""
+    """Queue the analysis of an instance again, whatever came of it: its bytes, or the model, are others now."""
     connection.execute(
         update(jobs)
         .where(jobs.c.instance_id == instance_id, jobs.c.state.in_(origins(Event.CORRECTED)))

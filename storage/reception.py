@@ -3,6 +3,7 @@
 The functions take a connection and leave the commit to the caller, who may answer the peer only after it.
 """
 
+from collections.abc import Iterable
 from dataclasses import asdict
 
 from sqlalchemy import Connection, delete, exists, insert, or_, select, update
@@ -89,6 +90,14 @@ def receive(
         queue_report(connection, received.study_instance_uid, now + quiet_seconds, now)
         receipt = Receipt.NEW
     return receipt
+
+
+def analyse_again(connection: Connection, instance_ids: Iterable[int], now: float) -> None:
+    """Queue the analysis of these instances anew, and take back what was said of them so far."""
+    for instance_id in instance_ids:
+        for made in (predictions, shadow_answers):
+            connection.execute(delete(made).where(made.c.instance_id == instance_id))
+        queue.corrected(connection, instance_id, now)
 
 
 def queue_report(connection: Connection, study_instance_uid: str, not_before: float, now: float) -> None:
@@ -188,14 +197,12 @@ def _correct(
     ).one()
     if row.stored_only is not None:
         return
-    for made in (predictions, shadow_answers):
-        connection.execute(delete(made).where(made.c.instance_id == instance_id))
     connection.execute(
         update(jobs)
         .where(jobs.c.instance_id == instance_id)
         .values(study_instance_uid=received.study_instance_uid)
     )
-    queue.corrected(connection, instance_id, now)
+    analyse_again(connection, [instance_id], now)
     if not row.is_prior:
         queue_report(connection, received.study_instance_uid, now + quiet_seconds, now)
     if study != received.study_instance_uid and _has_films_to_be_read(connection, study):

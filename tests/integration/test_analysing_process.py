@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 from pydicom.uid import DeflatedExplicitVRLittleEndian
-from sqlalchemy import Table, select
+from sqlalchemy import Table, select, update
 from structlog.testing import capture_logs
 
 from config.settings import ModelSettings, RetrySettings, Settings
@@ -25,7 +25,7 @@ from inference.prediction import NotAnalysable, Prediction
 from storage import ledger, queue, reception, views
 from storage.folder import DataFolder
 from storage.records import JobKind
-from storage.schema import deliveries, jobs, results
+from storage.schema import deliveries, jobs, predictions, results
 from storage.states import State
 from tests.builders import chest_film, encoded, write
 from tests.instances import NOW, OWNER, claimed, instance, receive
@@ -270,6 +270,30 @@ def test_a_report_after_a_change_of_settings_says_what_was_answered_and_by_which
     assert {each.SeriesDescription.split(" (")[0] for each in reports if each.Modality == "SR"} == {
         "Pneumonia uncertain"
     }
+
+
+def test_a_report_speaks_of_one_model_and_what_another_one_answered_is_analysed_again(
+    folder: DataFolder, worker: Callable[..., Worker]
+) -> None:
+    film = chest_film()
+    key = folder.objects.put(encoded(film)).key
+    receive(folder, instance(1, study=film.StudyInstanceUID, object_key=key), quiet=0.0)
+    now = NOW
+    one = worker(lambda: now)
+    one.step()
+    with folder.database.write() as connection:
+        by_another = {"model_sha256": "0" * 64, "score": 0.1234, "answer": "unlikely"}
+        connection.execute(update(predictions).values(by_another))
+    one.step()
+    assert ("report", State.QUEUED, "images are analysed by a new model") in ended(folder)
+    now += 1
+    one.step()
+    one.step()
+    assert ("report", State.DONE, None) in ended(folder)
+    with folder.database.read() as connection:
+        [answered] = connection.execute(select(predictions.c.model_sha256, predictions.c.score)).all()
+    assert answered.model_sha256 == load_card(SHIPPED).sha256
+    assert answered.score != 0.1234
 
 
 def objects(folder: DataFolder) -> list[Path]:
