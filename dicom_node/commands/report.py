@@ -1,8 +1,8 @@
 """Report a study again, with the settings of today: a further report that names the one it replaces.
 
 For results that came out wrong by a setting (a field of an HL7 message, objects that a destination did not get yet).
-An image is analysed again only where another model than the one in service has answered it; `dicom-node retry` does that
-for those that failed. A running node sends the report at once.
+An image is analysed again only where another model than the one in service has answered it; `dicom-node retry` does
+that for those that failed. A running node sends the report at once.
 """
 
 import argparse
