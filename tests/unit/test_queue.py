@@ -6,7 +6,7 @@ from sqlalchemy import select
 from storage import ledger, queue, views
 from storage.errors import LeaseLost
 from storage.folder import DataFolder
-from storage.records import JobKind
+from storage.records import JobKind, Result
 from storage.schema import deliveries, jobs
 from storage.states import State
 from tests.instances import (
@@ -23,6 +23,16 @@ from tests.instances import (
     report,
     result,
 )
+
+
+def report_twice(folder: DataFolder, first: Result, second: Result) -> None:
+    """A study is reported, gets a further image, and is reported again."""
+    receive(folder, instance(1))
+    analyse(folder)
+    report(folder, [first])
+    receive(folder, instance(2), now=NOW + 20)
+    analyse(folder, NOW + 20)
+    report(folder, [second], now=NOW + 30)
 
 
 def states(folder: DataFolder) -> list[tuple[str, str]]:
@@ -188,12 +198,7 @@ def test_the_wait_of_a_retried_delivery_starts_again(folder: DataFolder) -> None
 
 
 def test_a_message_waits_for_the_earlier_one_of_its_study(folder: DataFolder) -> None:
-    receive(folder, instance(1))
-    analyse(folder)
-    report(folder, [message(1)])
-    receive(folder, instance(2), now=NOW + 20)
-    analyse(folder, NOW + 20)
-    report(folder, [message(2)], now=NOW + 30)
+    report_twice(folder, message(1), message(2))
     first = claim_delivery(folder, now=NOW + 30)
     assert first is not None and first.result == message(1)
     with folder.database.write() as connection:
@@ -208,12 +213,7 @@ def test_a_message_waits_for_the_earlier_one_of_its_study(folder: DataFolder) ->
 
 
 def test_a_message_that_was_refused_for_good_keeps_nothing_waiting(folder: DataFolder) -> None:
-    receive(folder, instance(1))
-    analyse(folder)
-    report(folder, [message(1)])
-    receive(folder, instance(2), now=NOW + 20)
-    analyse(folder, NOW + 20)
-    report(folder, [message(2)], now=NOW + 30)
+    report_twice(folder, message(1), message(2))
     first = claim_delivery(folder, now=NOW + 30)
     assert first is not None
     with folder.database.write() as connection:
@@ -223,12 +223,7 @@ def test_a_message_that_was_refused_for_good_keeps_nothing_waiting(folder: DataF
 
 
 def test_an_object_does_not_wait_for_the_one_that_it_replaces(folder: DataFolder) -> None:
-    receive(folder, instance(1))
-    analyse(folder)
-    report(folder, [result(1)])
-    receive(folder, instance(2), now=NOW + 20)
-    analyse(folder, NOW + 20)
-    report(folder, [result(2)], now=NOW + 30)
+    report_twice(folder, result(1), result(2))
     first = claim_delivery(folder, now=NOW + 30)
     assert first is not None
     with folder.database.write() as connection:
