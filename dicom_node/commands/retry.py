@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `retry` takes."""
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("ids", nargs="*", default=[], metavar="ID", help="jobs (j7) and deliveries (d7)")
-    which.add_argument("--all-failed", action="store_true", help="everything that waits for a person")
+    which.add_argument("--all", action="store_true", help="everything that waits for a person")
     add_config(parser)
 
 
@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     folder = open_existing_folder(arguments)
     now = time.time()
     with folder.database.write() as connection:
-        if arguments.all_failed:
+        if arguments.all:
             job_ids, delivery_ids = views.waiting_for_a_person(connection)
         else:
             job_ids = [int(each[1:]) for each in arguments.ids if each[0] == "j"]

@@ -112,7 +112,7 @@ def test_a_failed_or_rejected_job_can_be_found_shown_and_retried(
     wait_for(lambda: len(pacs.results(film.StudyInstanceUID)[0]) == 2)
     assert node.command("retry", "j999999").returncode == 1
     assert node.command("retry", "everything").returncode == 2
-    assert "nothing" in node.command("retry", "--all-failed").stdout
+    assert "nothing" in node.command("retry", "--all").stdout
 
 
 def test_status_says_what_runs_and_what_waits_for_a_person(pacs: Pacs, tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_status_says_what_runs_and_what_waits_for_a_person(pacs: Pacs, tmp_path:
     wait_for(lambda: refusing.json("status")["waiting_for_a_person"] == 1)
     [waiting] = refusing.json("jobs", "--for-a-person")
     assert (waiting["kind"], waiting["state"]) == ("review_workitem", "rejected")
-    assert refusing.command("retry", "--all-failed").stdout.strip() == f"queued again: {waiting['id']}"
+    assert refusing.command("retry", "--all").stdout.strip() == f"queued again: {waiting['id']}"
     wait_for(lambda: refusing.json("status")["waiting_for_a_person"] == 1)
     assert refusing.command("dismiss", waiting["id"]).returncode == 0
     assert refusing.command("dismiss", waiting["id"]).returncode == 1
