@@ -221,11 +221,15 @@ class Pacs:
 
     def results(self, study: str) -> tuple[list[Dataset], list[Dataset]]:
         """Return the study's structured reports and heatmaps."""
-        assert self._orthanc is not None
-        found = self._orthanc.objects_of(study)
+        found = self.objects(study)
         return [each for each in found if each.Modality == "SR"], [
             each for each in found if "PixelData" in each
         ]
+
+    def objects(self, study: str) -> list[Dataset]:
+        """Return everything that the PACS holds of the study."""
+        assert self._orthanc is not None
+        return self._orthanc.objects_of(study)
 
     def hold(self, content: bytes) -> None:
         """Let the PACS have an object that it did not get from the node."""

@@ -13,9 +13,14 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from config.settings import Destination
+from dicom_node.channels.storage import StorageChannel
+from dicom_node.demo.archive import AE_TITLE as PACS_AE_TITLE
 from dicom_node.demo.films import demo_films
+from dicom_node.results import encode
 from tests.builders import NAMES, chest_film, write
 from tests.peers import NodeProcess, Pacs, tool, wait_for
+from tests.readings import film, likely, reading, results_of
 
 VERBATIM = [
     "SpecificCharacterSet",
@@ -139,6 +144,21 @@ def test_four_associations_at_once_lose_nothing_and_make_one_report_a_study(
         assert list(senders.map(lambda files: node.send(*files), lanes)) == [0] * 4
     for films in studies:
         reported(pacs, films[0])
+
+
+def test_a_result_that_is_sent_twice_is_held_once_with_the_bytes_that_were_made(pacs: Pacs) -> None:
+    made = results_of(reading(film(likely(), study="results sent twice")))
+    to = Destination(
+        name="pacs", ae_title=PACS_AE_TITLE, host="127.0.0.1", port=pacs.port, objects=tuple(made)
+    )
+    channel = StorageChannel("CXR_NODE", to)
+    statuses = [channel.send(encode(each)).status for each in made.values()]
+    held = pacs.count()
+    statuses += [channel.send(encode(each)).status for each in made.values()]
+    channel.close()
+    assert (set(statuses), len(made), pacs.count()) == ({0x0000}, 4, held)
+    [study] = {str(each.StudyInstanceUID) for each in made.values()}
+    assert {encode(each) for each in pacs.objects(study)} == set(map(encode, made.values()))
 
 
 def test_the_same_files_sent_twice_change_nothing(node: NodeProcess, pacs: Pacs, tmp_path: Path) -> None:
