@@ -6,31 +6,31 @@ as rejected where a later one of the study has arrived: the receiver would be le
 """
 
 import argparse
-import re
 import sys
 import time
 
-from dicom_node.commands.options import add_config, open_existing_folder
+from dicom_node.commands.options import add_config, numbered, open_existing_folder
 from storage import audit, ledger, queue, views
 from storage.schema import deliveries
-
-ID = rf"[jd][0-9]{{1,{views.LONGEST_NUMBER}}}"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `retry` takes."""
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("ids", nargs="*", default=[], metavar="ID", help="jobs (j7) and deliveries (d7)")
+    which.add_argument(
+        "ids",
+        nargs="*",
+        type=numbered("jd"),
+        default=[],
+        metavar="ID",
+        help="jobs (j7) and deliveries (d7)",
+    )
     which.add_argument("--all", action="store_true", help="everything that waits for a person")
     add_config(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Queue them and say which; exit status 1 if one of those named could not be."""
-    wrong = [each for each in arguments.ids if not re.fullmatch(ID, each)]
-    if wrong:
-        print(f"dicom-node: not an id of a job (j7) or delivery (d7): {', '.join(wrong)}", file=sys.stderr)
-        return 2
     folder = open_existing_folder(arguments)
     now = time.time()
     with folder.database.write() as connection:
