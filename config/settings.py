@@ -78,6 +78,12 @@ class Source(Section):
     study_quiet_seconds: float | None = Field(default=None, ge=0, le=3600)  # None: the receiver's
 
 
+def _objects(description: str) -> Any:  # noqa: ANN401 - as pydantic's own Field
+    """What a destination gets where nothing is said: every viewer shows one of the two."""
+    default = (ResultKind.STRUCTURED_REPORT, ResultKind.HEATMAP)
+    return Field(default=default, strict=False, min_length=1, description=description)
+
+
 def _dicom_object(kind: ResultKind) -> ResultKind:
     if kind not in DICOM_OBJECTS:
         raise ValueError("must be a DICOM object; messages are what [[hl7]] sections are for")
@@ -91,11 +97,8 @@ class Destination(Section):
     ae_title: AeTitle
     host: Host
     port: int = Field(ge=1, le=65535)
-    objects: tuple[Annotated[ResultKind, Field(strict=False), AfterValidator(_dicom_object)], ...] = Field(
-        default=(ResultKind.STRUCTURED_REPORT, ResultKind.HEATMAP),
-        strict=False,
-        min_length=1,
-        description="a list of " + ", ".join(f'"{kind}"' for kind in DICOM_OBJECTS) + ", not empty",
+    objects: tuple[Annotated[ResultKind, Field(strict=False), AfterValidator(_dicom_object)], ...] = _objects(
+        "a list of " + ", ".join(f'"{kind}"' for kind in DICOM_OBJECTS) + ", not empty"
     )
     storage_commitment: bool = False
 
@@ -111,11 +114,8 @@ class WebDestination(Section):
 
     name: Name
     url: WebAddress
-    objects: tuple[Annotated[ResultKind, Field(strict=False), AfterValidator(_storable)], ...] = Field(
-        default=(ResultKind.STRUCTURED_REPORT, ResultKind.HEATMAP),
-        strict=False,
-        min_length=1,
-        description="a list of objects as in [[destinations]], not empty",
+    objects: tuple[Annotated[ResultKind, Field(strict=False), AfterValidator(_storable)], ...] = _objects(
+        "a list of objects as in [[destinations]], not empty"
     )
     token_file: OptionalSettingsPath = None  # None: no bearer token
     user: str = Field(default="", max_length=256, description="a user's name in quotation marks")

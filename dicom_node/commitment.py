@@ -24,7 +24,7 @@ from config.settings import Destination, RetrySettings, Settings
 from dicom_node.associations import UNCOMPRESSED, open_association
 from dicom_node.errors import DeliveryFault, TransferFailed
 from dicom_node.logs import where_raised
-from dicom_node.retry import GiveUp, decide, delivery_policy
+from dicom_node.retry import GiveUp, decide, delivery_policy, wait_seconds
 from storage import audit, commitment
 from storage.commitment import Awaited
 from storage.folder import DataFolder
@@ -128,8 +128,7 @@ class Committer:
 
     def _put_off(self, awaited: list[Awaited], fault: DeliveryFault) -> None:
         now = self._clock()
-        decision = decide(delivery_policy(self._retry), self._failures, now, now, random.random)
-        at = now if isinstance(decision, GiveUp) else decision.at
+        at = now + wait_seconds(delivery_policy(self._retry), self._failures, random.random)
         with self._folder.database.write() as connection:
             commitment.put_off(connection, awaited, at, f"not committed yet: {fault.reason}")
         _log.warning(

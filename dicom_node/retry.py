@@ -53,6 +53,11 @@ def decide(policy: Policy, attempts: int, since: float, now: float, random: Call
         return GiveUp()
     if policy.give_up_after_seconds is not None and now - since >= policy.give_up_after_seconds:
         return GiveUp()
+    return Retry(now + wait_seconds(policy, attempts, random))
+
+
+def wait_seconds(policy: Policy, attempts: int, random: Callable[[], float]) -> float:
+    """Return how long to wait after the `attempts`-th failure, for what is never given up."""
     # 2 ** 1000 still is a number, and far beyond any longest wait
     wait = min(policy.longest_seconds, policy.first_seconds * 2.0 ** min(attempts - 1, 1000))
-    return Retry(now + wait * (0.5 + random() / 2))
+    return wait * (0.5 + random() / 2)
