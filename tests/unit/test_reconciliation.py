@@ -166,6 +166,14 @@ def test_what_has_not_arrived_yet_is_in_doubt_with_its_reason(folder: DataFolder
     assert states(folder) == [State.REJECTED]
 
 
+def test_what_a_person_has_dismissed_is_not_asked_for_any_more(sent: DataFolder) -> None:
+    with sent.database.write() as connection:
+        connection.execute(update(deliveries).where(deliveries.c.id == 2).values(state=State.DISMISSED))
+    archive = Archive(BOTH - {("2.25.8", "2.25.2")})
+    with archive.listening():
+        assert [finding.verdict for finding in asked(sent, archive)] == [Verdict.HELD]
+
+
 def test_a_report_that_went_in_another_form_is_looked_for_in_that_form(sent: DataFolder) -> None:
     with sent.database.write() as connection:
         connection.execute(

@@ -59,7 +59,21 @@ def test_a_young_study_stays(delivered: tuple[DataFolder, str, str]) -> None:
     assert folder.objects.path(radiograph).exists()
 
 
-@pytest.mark.parametrize("state", [State.QUEUED, State.RUNNING, State.FAILED, State.REJECTED])
+@pytest.mark.parametrize("state", [State.DONE, State.COMMITTED, State.DISMISSED])
+def test_what_is_kept_by_its_archive_or_dismissed_by_a_person_goes(
+    delivered: tuple[DataFolder, str, str], state: State
+) -> None:
+    folder, _, made = delivered
+    with folder.database.write() as connection:
+        connection.execute(update(deliveries).values(state=state))
+    assert sweep(folder) == 1
+    assert not folder.objects.path(made).exists()
+
+
+UNFINISHED = [State.QUEUED, State.RUNNING, State.DELIVERED, State.FAILED, State.REJECTED]
+
+
+@pytest.mark.parametrize("state", UNFINISHED)
 def test_what_is_not_delivered_is_never_removed(delivered: tuple[DataFolder, str, str], state: State) -> None:
     folder, radiograph, made = delivered
     with folder.database.write() as connection:
