@@ -6,12 +6,14 @@
 #   make PYTHON=/opt/python install  a Python of one's own choice
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test install format pictures docs clean peers
+.PHONY: help demo test faults install format pictures docs clean peers
 
 # PyTorch's build: "cpu", from https://download.pytorch.org/whl/cpu where that is reached, or "cuda", from PyPI.
 TORCH ?= cpu
 # More arguments for the demo, as in: make demo ARGS="--images films --keep results"
 ARGS ?=
+# Which trials `make faults` runs.
+TRIALS ?= all
 
 # The first Python here that is new enough.
 PYTHON ?= $(shell for candidate in python3.11 python3.12 python3.13 python3; do \
@@ -33,7 +35,10 @@ test: $(TEST_STAMP) peers ## check everything: style, types, borders, tests with
 	$(BIN)/mypy
 	$(BIN)/mypy install.py
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
+faults: $(TEST_STAMP) peers ## the long trials of docs/reliability.md, for hours (TRIALS="kills load": some)
+	$(BIN)/python -m tests.faults.record $(TRIALS)
 
 install: $(NODE_STAMP) ## install the node into .venv (TORCH=cuda: for NVIDIA GPUs)
 

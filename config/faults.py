@@ -12,19 +12,12 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from config.clashes import ClashError, clashes
 from config.errors import Fault
 from config.hl7 import Hl7Destination
-from config.settings import (
-    ClashError,
-    Destination,
-    PriorsSettings,
-    ReceiverSettings,
-    RetrySettings,
-    Settings,
-    Source,
-    WebDestination,
-    clashes,
-)
+from config.peers import Destination, Source, WebDestination
+from config.sections import PriorsSettings, ReceiverSettings, RetrySettings
+from config.settings import Settings
 
 _SHOWN_CHARACTERS = 60
 _REPLACED = {("model", "threshold"): "what threshold = t was, uncertain = [t, t] is now"}

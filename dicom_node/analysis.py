@@ -11,7 +11,8 @@ from pathlib import Path
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from config.settings import Destination, ResultKind, Settings
+from config.peers import Destination, ResultKind
+from config.settings import Settings
 from dicom_node.header import read_header
 from dicom_node.results import build_results, encode
 from dicom_node.results.study import Film, StudyReading

@@ -7,7 +7,7 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, build_role, evt
 from pynetdicom.association import Association
 
-from config.settings import Destination
+from config.peers import Destination
 from dicom_node.errors import AccessRefused, PeerUnreachable
 from dicom_node.transport import bound, limit
 from inference.decoding import decodable_transfer_syntaxes

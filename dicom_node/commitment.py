@@ -20,7 +20,9 @@ from pydicom.uid import (
 from pynetdicom import evt
 from pynetdicom.pdu import P_DATA_TF
 
-from config.settings import Destination, RetrySettings, Settings
+from config.peers import Destination
+from config.sections import RetrySettings
+from config.settings import Settings
 from dicom_node.associations import UNCOMPRESSED, open_association
 from dicom_node.errors import DeliveryFault, TransferFailed
 from dicom_node.logs import where_raised
@@ -28,6 +30,7 @@ from dicom_node.retry import GiveUp, decide, delivery_policy, wait_seconds
 from storage import audit, commitment
 from storage.commitment import Awaited
 from storage.folder import DataFolder
+from storage.steps import Step
 
 STORAGE_COMMITMENT = "1.2.840.10008.1.20.1"
 """The Storage Commitment Push Model SOP class."""
@@ -78,7 +81,7 @@ class Committer:
         if not awaited:
             return POLL_SECONDS
         transaction_uid = generate_uid(prefix=None)
-        with self._folder.database.write() as connection:
+        with self._folder.database.write(Step.COMMITMENT_ASKED) as connection:
             commitment.asked(connection, name, transaction_uid, awaited, now + ASK_AGAIN_SECONDS, now)
         try:
             self._ask(transaction_uid, awaited)
@@ -129,7 +132,7 @@ class Committer:
     def _put_off(self, awaited: list[Awaited], fault: DeliveryFault) -> None:
         now = self._clock()
         at = now + wait_seconds(delivery_policy(self._retry), self._failures, random.random)
-        with self._folder.database.write() as connection:
+        with self._folder.database.write(Step.COMMITMENT_PUT_OFF) as connection:
             commitment.put_off(connection, awaited, at, f"not committed yet: {fault.reason}")
         _log.warning(
             "commitment_request_failed",
@@ -145,7 +148,7 @@ class Committer:
         give_up_after = self._retry.deliver_give_up_seconds
         overdue = [each for each in awaited if now - each.since >= give_up_after]
         if overdue:
-            with self._folder.database.write() as connection:
+            with self._folder.database.write(Step.COMMITMENT_OVERDUE) as connection:
                 for each in overdue:
                     commitment.give_up(connection, each, now, "delivered, and never committed")
             _log.error("commitment_failed", destination=self._destination.name, count=len(overdue))
@@ -186,7 +189,7 @@ def _write_down(
     committed: list[str],
     failed: dict[str, int],
 ) -> int:
-    with folder.database.write() as connection:
+    with folder.database.write(Step.COMMITMENT_ANSWERED) as connection:
         request = commitment.answered(connection, transaction_uid, now)
         if request is None:
             _log.warning("commitment_answer_unknown", count=len(committed) + len(failed))

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pydicom.uid import UID, ImplicitVRLittleEndian
 from pynetdicom import sop_class
 
-from config.settings import Destination, PriorsSettings, ResultKind, Settings
+from config.peers import Destination, ResultKind
+from config.sections import PriorsSettings
+from config.settings import Settings
 from dicom_node.associations import (
     ANSWER_SECONDS,
     CONNECT_SECONDS,

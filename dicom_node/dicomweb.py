@@ -20,7 +20,7 @@ from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from config.settings import WebDestination
+from config.peers import WebDestination
 from dicom_node.errors import AccessRefused, DeliveryFault, PeerUnreachable, TransferFailed
 
 DICOM_JSON = "application/dicom+json"

@@ -17,7 +17,7 @@ from pydicom.uid import (
 )
 from pynetdicom.association import Association
 
-from config.settings import PriorsSettings
+from config.sections import PriorsSettings
 from dicom_node.errors import QueryFailed
 from dicom_node.find import find
 from dicom_node.header import is_date, is_uid

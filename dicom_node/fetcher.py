@@ -29,6 +29,7 @@ from storage.errors import LeaseLost
 from storage.folder import DataFolder
 from storage.records import Fetch
 from storage.schema import fetches as fetches_table
+from storage.steps import Step
 
 STUDY_ROOT_MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
 STUDY_ROOT_GET = "1.2.840.10008.5.1.4.1.2.2.3"
@@ -77,7 +78,7 @@ class Fetcher:
             due = queue.next_due(connection, fetches_table)
         if due is None or due > now:
             return POLL_SECONDS if due is None else min(POLL_SECONDS, due - now)
-        with self._folder.database.write() as connection:
+        with self._folder.database.write(Step.FETCH_CLAIMED) as connection:
             fetch = queue.claim_fetch(connection, self._owner, now, LEASE_SECONDS)
         if fetch is None:
             return POLL_SECONDS
@@ -108,7 +109,7 @@ class Fetcher:
         except DeliveryFault as fault:
             self._try_later(fetch, fault.reason)
             return
-        with self._folder.database.write() as connection:
+        with self._folder.database.write(Step.FETCH_ENDED) as connection:
             queue.succeed(connection, fetches_table, fetch.id, self._owner, self._clock(), fetched=count)
         _log.info("priors_fetched", fetch=fetch.id, study_instance_uid=fetch.study_instance_uid, count=count)
 
@@ -117,7 +118,7 @@ class Fetcher:
         with self._association_within_limits() as association:
             missing = self._not_received(earlier_films(association, fetch, self._limits))
             asked = fetch.asked | {film.sop_instance_uid: film.study_instance_uid for film in missing}
-            with self._folder.database.write() as connection:
+            with self._folder.database.write(Step.FETCH_ASKED) as connection:
                 fetches.ask(connection, fetch, asked)
             statuses = [self._retrieve(association, film) for film in missing]
         absent = self._not_received(missing)
@@ -203,7 +204,7 @@ class Fetcher:
         if isinstance(decision, GiveUp):
             self._reject(fetch, reason)
             return
-        with self._folder.database.write() as connection:
+        with self._folder.database.write(Step.FETCH_PUT_OFF) as connection:
             queue.retry_later(connection, fetches_table, fetch.id, self._owner, decision.at, reason)
         _log.warning(
             "fetch_retried",
@@ -214,7 +215,7 @@ class Fetcher:
         )
 
     def _reject(self, fetch: Fetch, reason: str) -> None:
-        with self._folder.database.write() as connection:
+        with self._folder.database.write(Step.FETCH_REJECTED) as connection:
             queue.reject(connection, fetches_table, fetch.id, self._owner, self._clock(), reason)
         _log.warning(
             "fetch_given_up", fetch=fetch.id, study_instance_uid=fetch.study_instance_uid, reason=reason

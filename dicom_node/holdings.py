@@ -8,7 +8,8 @@ from typing import Protocol
 
 from pydicom.dataset import Dataset
 
-from config.settings import Destination, Settings, WebDestination
+from config.peers import Destination, WebDestination
+from config.settings import Settings
 from dicom_node.associations import UNCOMPRESSED, KeptAssociation
 from dicom_node.dicomweb import DICOM_JSON, ask
 from dicom_node.errors import QueryFailed

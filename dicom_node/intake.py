@@ -24,6 +24,7 @@ from dicom_node.results.equipment import MANUFACTURER
 from storage import audit, fetches, reception
 from storage.folder import DataFolder
 from storage.records import OWN_RESULT, Difference, Receipt, ReceivedInstance
+from storage.steps import Step
 
 SUCCESS = 0x0000
 NOT_AUTHORIZED = 0x0124
@@ -160,7 +161,7 @@ class Intake:
             known = reception.known_object(connection, instance.sop_instance_uid)
         while True:
             differs = self._difference(known, instance)
-            with self._folder.database.write() as connection:
+            with self._folder.database.write(Step.INSTANCE_RECEIVED) as connection:
                 counting = reception.known_object(connection, instance.sop_instance_uid)
                 if counting == known:
                     receipt = reception.receive(

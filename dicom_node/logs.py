@@ -16,7 +16,7 @@ from typing import TextIO
 import structlog
 from structlog.typing import EventDict
 
-from config.settings import LoggingSettings
+from config.sections import LoggingSettings
 
 ALLOWED = frozenset(
     {

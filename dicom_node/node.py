@@ -25,6 +25,7 @@ from inference.errors import ModelDamaged
 from storage import audit, commitment, queue, views
 from storage.folder import DataFolder
 from storage.schema import deliveries, fetches, jobs
+from storage.steps import Step
 
 STOP_SECONDS = 20.0
 
@@ -105,7 +106,7 @@ class Node:
             self._worker.close()
         if self._shadow is not None:
             self._shadow.close()
-        with self._folder.database.write() as connection:
+        with self._folder.database.write(Step.NODE_STOPPED) as connection:
             audit.append(connection, time.time(), "node_stopped", roles=sorted(self._roles))
         self._folder.close()
         _log.info("node_stopped", role=sorted(self._roles))
@@ -146,7 +147,7 @@ class Node:
         now = time.time()
         attempts = self._settings.retry.analyse_attempts
         taken_back = not_asked = 0
-        with self._folder.database.write() as connection:
+        with self._folder.database.write(Step.NODE_STARTED) as connection:
             if Role.ANALYSE in self._roles:
                 taken_back += queue.release_leases(connection, jobs, now, attempts)
             if Role.DELIVER in self._roles:

@@ -21,6 +21,7 @@ from inference.radiograph import decodable_transfer_syntaxes
 from storage import audit
 from storage.errors import StorageError
 from storage.folder import DataFolder
+from storage.steps import Step
 
 REJECTED_PERMANENT, BY_USER, CALLING_AE_TITLE_NOT_RECOGNISED = 0x01, 0x01, 0x03
 REJECTED_TRANSIENT, BY_PRESENTATION, LOCAL_LIMIT_EXCEEDED = 0x02, 0x03, 0x02
@@ -140,7 +141,7 @@ class Receiver:
         title, address = _caller(event)
         _log.warning("association_refused", ae_title=title, address=address, reason=reason)
         try:
-            with self._folder.database.write() as connection:
+            with self._folder.database.write(Step.ASSOCIATION_REFUSED) as connection:
                 audit.append(
                     connection,
                     time.time(),

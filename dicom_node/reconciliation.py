@@ -11,13 +11,15 @@ from enum import StrEnum
 
 import structlog
 
-from config.settings import STORED_OBJECTS, Settings
+from config.peers import STORED_OBJECTS
+from config.settings import Settings
 from dicom_node.errors import DeliveryFault
 from dicom_node.holdings import Holdings, holdings_of
 from storage import audit, reconciliation
 from storage.folder import DataFolder
 from storage.reconciliation import Expected
 from storage.states import ARRIVED, State
+from storage.steps import Step
 
 FAULTS_IN_A_ROW = 3
 """An archive that cannot be asked about so many studies is asked no more: each may take minutes."""
@@ -140,7 +142,7 @@ def _heal(finding: Finding, folder: DataFolder, now: float) -> Finding:
     """Queue what a destination misses to be sent again."""
     if finding.delivery is None:
         return finding
-    with folder.database.write() as connection:
+    with folder.database.write(Step.FOUND_MISSING) as connection:
         is_queued = reconciliation.send_again(connection, finding.delivery, now, MISSED)
         if is_queued:
             audit.append(

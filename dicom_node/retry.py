@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from config.settings import RetrySettings
+from config.sections import RetrySettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from config.settings import RetrySettings
+from config.sections import RetrySettings
 from dicom_node.channels.channel import Channel, Delivered
 from dicom_node.errors import (
     AccessRefused,
@@ -25,6 +25,7 @@ from storage.errors import LeaseLost, ObjectMissing
 from storage.folder import DataFolder
 from storage.records import Delivery
 from storage.schema import deliveries
+from storage.steps import Step
 
 POLL_SECONDS = 1.0
 PRECEDED_SECONDS = 0.5
@@ -76,7 +77,7 @@ class Sender:
             due = queue.next_due(connection, deliveries, deliveries.c.destination == name)
         if due is None or due > now:
             return POLL_SECONDS if due is None else min(POLL_SECONDS, due - now)
-        with self._folder.database.write() as connection:
+        with self._folder.database.write(Step.DELIVERY_CLAIMED) as connection:
             delivery = queue.claim_delivery(connection, name, self._owner, now, LEASE_SECONDS)
         if delivery is None:
             return PRECEDED_SECONDS
@@ -127,7 +128,7 @@ class Sender:
 
     def _note_delivered(self, delivery: Delivery, sent: Delivered) -> None:
         now = self._clock()
-        with self._folder.database.write() as connection:
+        with self._folder.database.write(Step.RESULT_DELIVERED) as connection:
             queue.arrived(
                 connection,
                 delivery.id,
@@ -152,7 +153,7 @@ class Sender:
         if isinstance(decision, GiveUp):
             self._end(delivery, queue.give_up, "delivery_failed", fault.reason, fault.status)
             return now
-        with self._folder.database.write() as connection:
+        with self._folder.database.write(Step.DELIVERY_PUT_OFF) as connection:
             queue.retry_later(
                 connection,
                 deliveries,
@@ -177,7 +178,7 @@ class Sender:
         self, delivery: Delivery, transition: Callable[..., Any], event: str, reason: str, status: int | None
     ) -> None:
         now = self._clock()
-        with self._folder.database.write() as connection:
+        with self._folder.database.write(Step.DELIVERY_ENDED) as connection:
             transition(connection, deliveries, delivery.id, self._owner, now, reason, status=status)
             audit.append(
                 connection, now, event, destination=delivery.destination, reason=reason, status=status

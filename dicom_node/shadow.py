@@ -22,6 +22,7 @@ from storage import ledger, queue
 from storage.folder import DataFolder
 from storage.records import ShadowAnswer
 from storage.schema import jobs
+from storage.steps import Step
 
 POLL_SECONDS = 1.0
 """Nobody waits for a candidate: how often it is asked whether there is a film for it."""
@@ -71,7 +72,7 @@ class Shadow:
             self._failed(str(error))
             return POLL_SECONDS
         answer = self._look(self._folder.objects.path(film.object_key))
-        with self._folder.database.write() as connection:
+        with self._folder.database.write(Step.SHADOW_ANSWERED) as connection:
             ledger.shadowed(connection, film.id, answer, self._clock())
         _log.info(
             "image_shadowed",

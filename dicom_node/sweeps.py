@@ -17,6 +17,7 @@ from dicom_node.reconciliation import reconcile
 from storage import commitment, queue, reconciliation, retention
 from storage.folder import DataFolder
 from storage.schema import deliveries, fetches, jobs
+from storage.steps import Step
 
 LEASES_EVERY_SECONDS = 15
 HOUR_SECONDS = 3600
@@ -68,7 +69,7 @@ class Sweeps:
 
     def expire_leases(self, now: float) -> int:
         """Give back what a dead worker or sender on another machine held; return how many rows."""
-        with self._folder.database.write() as connection:
+        with self._folder.database.write(Step.LEASES_EXPIRED) as connection:
             attempts = self._settings.retry.analyse_attempts
             return queue.expire_leases(connection, jobs, now, attempts) + sum(
                 queue.expire_leases(connection, table, now, None) for table in (deliveries, fetches)
@@ -77,7 +78,7 @@ class Sweeps:
     def bring_forward(self, now: float) -> int:
         """Wake what would sleep until a clock that was set back is where it was; return how many rows."""
         longest = max(HOUR_SECONDS, self._settings.retry.deliver_longest_seconds)
-        with self._folder.database.write() as connection:
+        with self._folder.database.write(Step.BROUGHT_FORWARD) as connection:
             return sum(
                 queue.bring_forward(connection, table, now, longest) for table in (jobs, deliveries, fetches)
             )
@@ -105,7 +106,7 @@ class Sweeps:
 
     def forget_commitment_requests(self, now: float) -> int:
         """Remove what archives were asked so long ago that a person has it by now; return how many requests."""
-        with self._folder.database.write() as connection:
+        with self._folder.database.write(Step.COMMITMENTS_FORGOTTEN) as connection:
             return commitment.forget(connection, now - self._settings.retry.deliver_give_up_seconds)
 
     def remove_leftovers(self, now: float) -> int:

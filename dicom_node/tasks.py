@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from config.settings import ResultKind
+from config.peers import ResultKind
 from dicom_node.results.study import Predecessor, PriorAnswer
 from inference.prediction import Outcome
 

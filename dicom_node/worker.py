@@ -8,7 +8,8 @@ from typing import cast
 
 import structlog
 
-from config.settings import ResultKind, Settings
+from config.peers import ResultKind
+from config.settings import Settings
 from dicom_node.child import START_SECONDS, AnalysisProcess
 from dicom_node.errors import AnalysisDied, AnalysisFailed, ModelRefused
 from dicom_node.results.study import Predecessor, PriorAnswer
@@ -23,6 +24,7 @@ from storage.folder import DataFolder
 from storage.records import AnalysedInstance, Job, JobKind, PriorPrediction, Result, StoredPrediction
 from storage.schema import jobs
 from storage.states import State
+from storage.steps import Step
 
 POLL_SECONDS = 1.0
 """Another process may have queued work: how often to look when nobody wakes us."""
@@ -100,7 +102,7 @@ class Worker:
         if due > now:
             return min(POLL_SECONDS, due - now)
         for kind in (JobKind.REPORT, JobKind.ANALYSE):
-            with self._folder.database.write() as connection:
+            with self._folder.database.write(Step.JOB_CLAIMED) as connection:
                 job = queue.claim_job(connection, kind, self._owner, now, self._lease_seconds)
             if job is not None:
                 self._do(job)
@@ -137,7 +139,7 @@ class Worker:
             self._process.ask("analyse", path, min(deadline, PRIOR_SECONDS) if job.is_prior else deadline),
         )
         now = self._clock()
-        with self._folder.database.write() as connection:
+        with self._folder.database.write(Step.IMAGE_ANALYSED) as connection:
             if isinstance(outcome, NotAnalysable):
                 queue.reject(connection, jobs, job.id, self._owner, now, outcome.reason)
             else:
@@ -205,7 +207,7 @@ class Worker:
             for each in made
         ]
         now = self._clock()
-        with self._folder.database.write() as connection:
+        with self._folder.database.write(Step.STUDY_REPORTED) as connection:
             ledger.reported(connection, job, self._owner, stored, now)
             audit.append(
                 connection,
@@ -234,7 +236,7 @@ class Worker:
         if not outdated:
             return False
         now = self._clock()
-        with self._folder.database.write() as connection:
+        with self._folder.database.write(Step.MODEL_CHANGED) as connection:
             queue.retry_later(
                 connection, jobs, job.id, self._owner, now, "images are analysed by a new model"
             )
@@ -243,7 +245,7 @@ class Worker:
         return True
 
     def _put_back(self, job: Job, now: float) -> None:
-        with self._folder.database.write() as connection:
+        with self._folder.database.write(Step.JOB_PUT_BACK) as connection:
             queue.retry_later(
                 connection, jobs, job.id, self._owner, now + STORAGE_SECONDS, "storage_unavailable"
             )
@@ -252,7 +254,7 @@ class Worker:
         now = self._clock()
         policy = replace(self._policy, most_attempts=1) if job.is_prior else self._policy
         decision = decide(policy, job.attempts, job.first_claimed_at, now, random.random)
-        with self._folder.database.write() as connection:
+        with self._folder.database.write(Step.JOB_TRIED) as connection:
             if isinstance(decision, GiveUp):
                 queue.give_up(connection, jobs, job.id, self._owner, now, reason)
                 _log.error(

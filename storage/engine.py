@@ -20,6 +20,7 @@ from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.exc import DatabaseError, IntegrityError, ProgrammingError
 
 from storage.errors import DatabaseTooNew, StorageUnavailable
+from storage.steps import Step
 
 BUSY_SECONDS = 30
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -48,7 +49,7 @@ class Database:
             The file cannot be opened or written.
         """
         configuration = _alembic()
-        with self.write() as connection:
+        with self.write(Step.MIGRATED) as connection:
             self._require_known(connection)
             configuration.attributes["connection"] = connection
             command.upgrade(configuration, "head")
@@ -71,15 +72,20 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, step: Step) -> Iterator[Connection]:
         """Give a connection inside a write transaction; it is durable when the block ends without an error.
+
+        Parameters
+        ----------
+        step
+            What the transaction makes durable; a node may be killed before or after it.
 
         Raises
         ------
         StorageUnavailable
             The database is busy for too long, read-only, or its disk is full; nothing was kept.
         """
-        with _translated(self.path), self._writer, self._engine.connect() as connection:
+        with _translated(self.path, f"{step}: "), self._writer, self._engine.connect() as connection:
             connection.execution_options(begins_to_write=True)
             with connection.begin():
                 yield connection
@@ -96,7 +102,7 @@ def _alembic() -> Config:
 
 
 @contextmanager
-def _translated(path: Path) -> Iterator[None]:
+def _translated(path: Path, step: str = "") -> Iterator[None]:
     """Turn the library's error into this room's, without the statement and its parameters (they hold UIDs).
 
     What would be this code's own mistake (a violated constraint, a malformed statement) is left as it is.
@@ -106,7 +112,7 @@ def _translated(path: Path) -> Iterator[None]:
     except (IntegrityError, ProgrammingError):
         raise
     except DatabaseError as error:
-        raise StorageUnavailable(f"{path}: {error.orig}") from None
+        raise StorageUnavailable(f"{path}: {step}{error.orig}") from None
 
 
 def _prepare_connection(dbapi_connection: sqlite3.Connection, _record: object) -> None:

@@ -10,6 +10,7 @@ from storage.engine import Database
 from storage.objects import ObjectStore
 from storage.schema import conflicting_objects, deliveries, instances, jobs, results
 from storage.states import State
+from storage.steps import Step
 
 STUDIES_AT_ONCE = 20
 JOB_FINISHED = (State.DONE, State.REJECTED)
@@ -26,7 +27,7 @@ def remove_finished(database: Database, objects: ObjectStore, received_before: f
     """
     total = 0
     while True:
-        with database.write() as connection:
+        with database.write(Step.STUDIES_REMOVED) as connection:
             studies = _finished(connection, received_before)
             keys = [key for study in studies for key in _mark_removed(connection, study, now)]
         if not studies:

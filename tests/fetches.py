@@ -10,6 +10,7 @@ from storage.folder import DataFolder
 from storage.records import Receipt
 from storage.schema import fetches as fetches_table
 from storage.schema import instances
+from storage.steps import Step
 from tests.builders import chest_film
 from tests.instances import NOW, instance
 from tests.query_archive import as_archived
@@ -31,7 +32,7 @@ EARLIER = film_on("20240301")
 def arrive(folder: DataFolder, number: int = 1, **changes: Any) -> Receipt:
     """A film that is to be reported, of a study on 2025-03-01."""
     arrived = instance(number, STUDY, **{**PATIENT, "study_date": "20250301", **changes})
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         receipt = reception.receive(connection, arrived, 2.0, NOW)
         fetches.queue_fetch(connection, arrived, NOW)
     return receipt

@@ -3,6 +3,7 @@
 from storage import ledger, queue, reception
 from storage.folder import DataFolder
 from storage.records import Delivery, Job, JobKind, Receipt, ReceivedInstance, Result, StoredPrediction
+from storage.steps import Step
 
 NOW = 1_800_000_000.0
 OWNER = "here:1"
@@ -35,12 +36,12 @@ def instance(number: int = 1, study: str = "1.2.3", **changes: object) -> Receiv
 
 
 def receive(folder: DataFolder, arrived: ReceivedInstance, now: float = NOW, quiet: float = 2.0) -> Receipt:
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         return reception.receive(connection, arrived, quiet, now)
 
 
 def claim(folder: DataFolder, kind: JobKind, now: float = NOW, owner: str = OWNER) -> Job | None:
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         return queue.claim_job(connection, kind, owner, now, 60.0)
 
 
@@ -52,7 +53,7 @@ def claimed(folder: DataFolder, kind: JobKind, now: float = NOW, owner: str = OW
 
 def analyse(folder: DataFolder, now: float = NOW) -> None:
     job = claimed(folder, JobKind.ANALYSE, now)
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         ledger.predicted(connection, job, OWNER, PREDICTION, now)
 
 
@@ -68,11 +69,11 @@ def report(
     folder: DataFolder, made: list[Result], destinations: tuple[str, ...] = ("pacs",), now: float = NOW + 10
 ) -> Job:
     job = claimed(folder, JobKind.REPORT, now)
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         ledger.reported(connection, job, OWNER, [(each, destinations) for each in made], now)
     return job
 
 
 def claim_delivery(folder: DataFolder, destination: str = "pacs", now: float = NOW + 10) -> Delivery | None:
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         return queue.claim_delivery(connection, destination, OWNER, now, 60.0)

@@ -8,7 +8,8 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, Comprehensive3DSRStorage, ExplicitVRLittleEndian
 
-from config.settings import Destination, ResultKind, ResultsSettings
+from config.peers import Destination, ResultKind
+from config.sections import ResultsSettings
 from dicom_node.demo.phantom import BLACK_TO_WHITE, chest_phantom
 from dicom_node.results import build_results
 from dicom_node.results.source import text_of

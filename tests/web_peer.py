@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from config.settings import WebDestination
+from config.peers import WebDestination
 from dicom_node.demo.archive import free_port
 
 

@@ -20,7 +20,7 @@ from pydicom.uid import (
 )
 from pynetdicom.association import Association
 
-from config.settings import Destination, ResultKind
+from config.peers import Destination, ResultKind
 from dicom_node.associations import UNCOMPRESSED, KeptAssociation
 from dicom_node.channels.channel import Delivered
 from dicom_node.channels.creation import create

@@ -14,7 +14,7 @@ from typing import Any
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from config.settings import WebDestination
+from config.peers import WebDestination
 from dicom_node.channels.channel import Delivered
 from dicom_node.channels.storing import SUCCESS, is_warning, store
 from dicom_node.dicomweb import DICOM_JSON, Answer, ask

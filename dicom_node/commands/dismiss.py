@@ -11,6 +11,7 @@ import time
 
 from dicom_node.commands.options import add_config, numbered, open_existing_folder
 from storage import audit, queue, views
+from storage.steps import Step
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     """End them and say which; exit status 1 if one of those named could not be."""
     folder = open_existing_folder(arguments)
     now = time.time()
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         _, waiting = views.waiting_for_a_person(connection)
         named = waiting if arguments.all else [int(each[1:]) for each in arguments.ids]
         dismissed = [f"d{each}" for each in queue.dismiss(connection, named, now)]

@@ -11,7 +11,7 @@ import time
 from pydicom.uid import ImplicitVRLittleEndian
 
 from config.hl7 import Hl7Destination
-from config.settings import Destination, WebDestination
+from config.peers import Destination, WebDestination
 from dicom_node import logs
 from dicom_node.associations import VERIFICATION, open_association
 from dicom_node.channels.mllp import connect

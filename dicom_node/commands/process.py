@@ -15,7 +15,7 @@ from pathlib import Path
 from PIL import Image
 from pydicom import dcmread
 
-from config.settings import ResultKind
+from config.peers import ResultKind
 from dicom_node import logs
 from dicom_node.analysis import Analyst
 from dicom_node.commands.options import add_config, settings_of

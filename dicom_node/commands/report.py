@@ -11,6 +11,7 @@ import time
 
 from dicom_node.commands.options import add_config, open_existing_folder
 from storage import audit, ledger, reception, views
+from storage.steps import Step
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Queue the report; exit status 1 where there is nothing to report on."""
     folder = open_existing_folder(arguments)
     now = time.time()
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         study_instance_uid = views.find_study(connection, arguments.study)
         if study_instance_uid is None:
             print(f"dicom-node: nothing known of {arguments.study!r}", file=sys.stderr)

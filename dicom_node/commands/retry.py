@@ -12,6 +12,7 @@ import time
 from dicom_node.commands.options import add_config, numbered, open_existing_folder
 from storage import audit, ledger, queue, views
 from storage.schema import deliveries
+from storage.steps import Step
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Queue them and say which; exit status 1 if one of those named could not be."""
     folder = open_existing_folder(arguments)
     now = time.time()
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         if arguments.all:
             job_ids, delivery_ids = views.waiting_for_a_person(connection)
         else:

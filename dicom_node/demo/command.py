@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from config.settings import LoggingSettings
+from config.sections import LoggingSettings
 from dicom_node import logs
 from dicom_node.demo.archive import AE_TITLE, Archive, start_archive
 from dicom_node.demo.films import DemoFilm, demo_films

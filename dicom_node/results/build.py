@@ -4,7 +4,8 @@ from collections.abc import Callable, Collection
 
 from pydicom.dataset import Dataset
 
-from config.settings import ResultKind, ResultsSettings
+from config.peers import ResultKind
+from config.sections import ResultsSettings
 from dicom_node.results.heatmap_image import build_heatmap
 from dicom_node.results.key_objects import build_key_objects
 from dicom_node.results.presentation_state import build_presentation_state

@@ -15,7 +15,8 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from sqlalchemy import Table, select, update
 from structlog.testing import capture_logs
 
-from config.settings import ModelSettings, RetrySettings, Settings
+from config.sections import ModelSettings, RetrySettings
+from config.settings import Settings
 from dicom_node.child import MEMORY_BYTES, AnalysisProcess
 from dicom_node.errors import AnalysisDied, AnalysisFailed
 from dicom_node.tasks import AnalysedFilm, StudyTask
@@ -27,6 +28,7 @@ from storage.folder import DataFolder
 from storage.records import JobKind
 from storage.schema import deliveries, jobs, predictions, results
 from storage.states import State
+from storage.steps import Step
 from tests.builders import chest_film, encoded, write
 from tests.instances import NOW, OWNER, claimed, instance, receive
 
@@ -190,7 +192,7 @@ def test_a_report_is_made_again_with_the_same_bytes_after_a_crash(
     before = {path.name for path in objects(folder)}
     one.step()
     made = {path.name for path in objects(folder)} - before
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         # as if the node had died before the transaction that entered what it made
         connection.execute(deliveries.delete())
         connection.execute(results.delete())
@@ -211,12 +213,12 @@ def test_a_report_that_is_retried_after_a_later_one_has_nothing_left_to_tell(
     one = worker(lambda: NOW, uncertain=(0.0, 0.0))
     one.step()
     first = claimed(folder, JobKind.REPORT)
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         queue.give_up(connection, jobs, first.id, OWNER, NOW, "worker_died")
         reception.queue_report(connection, film.StudyInstanceUID, NOW, NOW)
     one.step()
     before = rows_of(folder, results)
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         assert ledger.retry_jobs(connection, [first.id], NOW) == [first.id]
     one.step()
     assert (before, rows_of(folder, results)) == (2, 2)
@@ -281,7 +283,7 @@ def test_a_report_speaks_of_one_model_and_what_another_one_answered_is_analysed_
     now = NOW
     one = worker(lambda: now)
     one.step()
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         by_another = {"model_sha256": "0" * 64, "score": 0.1234, "answer": "unlikely"}
         connection.execute(update(predictions).values(by_another))
     one.step()

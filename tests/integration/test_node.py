@@ -5,7 +5,9 @@ from pathlib import Path
 from pynetdicom import AE
 from sqlalchemy import select
 
-from config.settings import Destination, NodeSettings, Settings
+from config.peers import Destination
+from config.sections import NodeSettings
+from config.settings import Settings
 from dicom_node.node import Node, Role
 from dicom_node.results import encode
 from dicom_node.results.structured_report import build_structured_report
@@ -15,6 +17,7 @@ from storage.folder import DataFolder
 from storage.records import JobKind, Result
 from storage.schema import deliveries, jobs
 from storage.states import State
+from storage.steps import Step
 from tests.instances import NOW, OWNER, analyse, claim_delivery, claimed, instance, receive, report
 from tests.peers import wait_for
 from tests.readings import film, likely, reading
@@ -55,7 +58,7 @@ def test_a_delivery_that_was_under_way_when_the_node_was_killed_is_made_after_th
 
 def test_nobody_waits_for_a_promise_that_is_no_longer_asked_for(folder: DataFolder) -> None:
     outbox(folder)
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         queue.arrived(connection, 1, OWNER, NOW, awaits_commitment=True)
     settings = Settings(node=NodeSettings(data_dir=folder.folder))
     node = Node(settings, frozenset({Role.DELIVER}))
@@ -78,7 +81,7 @@ def test_the_sweep_frees_what_dead_workers_and_senders_held(folder: DataFolder) 
 
 def test_a_clock_that_is_set_back_by_days_stops_nothing(folder: DataFolder) -> None:
     outbox(folder)
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         queue.retry_later(connection, deliveries, 1, OWNER, NOW + 30, "peer is down")
     receive(folder, instance(2, study="1.2.4"))
     earlier = NOW - 3 * DAY_SECONDS

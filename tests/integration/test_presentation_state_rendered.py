@@ -10,7 +10,7 @@ from PIL import Image
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from config.settings import ResultKind
+from config.peers import ResultKind
 from dicom_node.results import encode
 from dicom_node.results.study import Film
 from inference.radiograph import read_radiograph

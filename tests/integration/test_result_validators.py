@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydicom.dataset import Dataset
 
-from config.settings import ResultKind
+from config.peers import ResultKind
 from dicom_node.results import as_comprehensive_sr, encode
 from dicom_node.results.study import Film, StudyReading
 from inference.prediction import NotAnalysable, Reason, Side

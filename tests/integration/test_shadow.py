@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from config.settings import ModelSettings, Settings
+from config.sections import ModelSettings
+from config.settings import Settings
 from dicom_node.shadow import MOST_FAILURES, Shadow
 from dicom_node.worker import Worker
 from inference.card import CARD_NAME, SHIPPED, WEIGHTS_NAME, load_card

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import WebDestination
+from config.peers import WebDestination
 from dicom_node.channels.stow import StowChannel
 from dicom_node.demo.archive import OrthancArchive
 from dicom_node.results import encode

@@ -13,7 +13,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from config.settings import Destination
+from config.peers import Destination
 from dicom_node.channels.storage import StorageChannel
 from dicom_node.demo.archive import AE_TITLE as PACS_AE_TITLE
 from dicom_node.demo.films import demo_films

@@ -13,7 +13,9 @@ from pynetdicom.association import Association
 from pynetdicom.pdu import P_DATA_TF
 from sqlalchemy import select
 
-from config.settings import Destination, RetrySettings, Settings, Source
+from config.peers import Destination, Source
+from config.sections import RetrySettings
+from config.settings import Settings
 from dicom_node.channels.channel import Delivered
 from dicom_node.commitment import (
     ASK_AGAIN_SECONDS,
@@ -31,6 +33,7 @@ from storage.folder import DataFolder
 from storage.records import Result
 from storage.schema import deliveries
 from storage.states import State
+from storage.steps import Step
 from tests.instances import NOW, OWNER, analyse, instance, receive, report
 
 NO_SUCH_OBJECT = 0x0112
@@ -335,7 +338,7 @@ def test_a_promise_from_before_an_object_was_found_missing_is_none_of_the_one_th
     request = asked(outbox, monkeypatch)
     sent_again, clock = Archive(), Clock()
     clock.now = NOW + 60
-    with outbox.database.write() as connection:
+    with outbox.database.write(Step.BY_HAND) as connection:
         assert reconciliation.send_again(connection, 1, clock.now, "missing when asked")
     sender, committer = parts(outbox, sent_again, clock)
     sender.step()
@@ -383,5 +386,5 @@ def test_requests_are_forgotten_when_a_person_has_what_they_were_about(
     sweeps = Sweeps(Settings(), outbox, reconciles=True)
     assert sweeps.forget_commitment_requests(NOW + 13 * DAY_SECONDS) == 0
     assert sweeps.forget_commitment_requests(NOW + 15 * DAY_SECONDS) == 1
-    with outbox.database.write() as connection:
+    with outbox.database.write(Step.BY_HAND) as connection:
         assert commitment.answered(connection, str(request.TransactionUID), NOW) is None

@@ -7,6 +7,7 @@ from storage import ledger
 from storage.comparison import comparisons
 from storage.folder import DataFolder
 from storage.records import JobKind, ShadowAnswer
+from storage.steps import Step
 from tests.instances import NOW, OWNER, PREDICTION, claimed, instance, receive
 
 CANDIDATE = ShadowAnswer("candidate", "2.0", "c" * 64, 0.9, "likely", None)
@@ -19,7 +20,7 @@ def both_answer(
     job = claimed(folder, JobKind.ANALYSE)
     assert job.instance_id is not None
     in_service = replace(PREDICTION, score=score, answer=answer, model_sha256=sha256)
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         ledger.predicted(connection, job, OWNER, in_service, NOW)
         ledger.shadowed(connection, job.instance_id, in_shadow, NOW)
 

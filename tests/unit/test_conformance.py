@@ -19,7 +19,9 @@ from pynetdicom import sop_class as sop_classes
 from pynetdicom.presentation import PresentationContext
 
 from config.load import PACKAGED_SETTINGS, load_settings
-from config.settings import Destination, PriorsSettings, ResultKind, Settings, Source
+from config.peers import Destination, ResultKind, Source
+from config.sections import PriorsSettings
+from config.settings import Settings
 from dicom_node.channels.storage import StorageChannel
 from dicom_node.cli import main
 from dicom_node.commitment import STORAGE_COMMITMENT, Committer

@@ -16,6 +16,7 @@ from storage.errors import DatabaseTooNew, StorageUnavailable
 from storage.folder import DataFolder
 from storage.schema import audit as audit_table
 from storage.schema import conflicting_objects, metadata, predictions
+from storage.steps import Step
 
 OLD_INSTANCE = """INSERT INTO instances (id, sop_instance_uid, sop_class_uid, transfer_syntax_uid, study_instance_uid,
 series_instance_uid, accession_number, object_key, size, source, received_at, times_received)
@@ -42,7 +43,7 @@ def test_the_migrations_lead_to_the_schema(folder: DataFolder) -> None:
 def test_a_prediction_by_one_threshold_keeps_its_answer_when_there_are_three(folder: DataFolder) -> None:
     old = Database(folder.folder / "old.sqlite")
     migrate_to(old, "0001")
-    with old.write() as connection:
+    with old.write(Step.BY_HAND) as connection:
         for number, score in enumerate((0.2, 0.5, 0.9), start=1):
             connection.execute(text(OLD_INSTANCE), {"id": number, "uid": f"1.2.{number}"})
             connection.execute(text(OLD_PREDICTION), {"id": number, "score": score})
@@ -73,11 +74,11 @@ def test_a_prediction_by_one_threshold_keeps_its_answer_when_there_are_three(fol
 def test_a_delivery_keeps_all_it_had_and_may_then_be_committed(folder: DataFolder) -> None:
     old = Database(folder.folder / "old.sqlite")
     migrate_to(old, "0003")
-    with old.write() as connection:
+    with old.write(Step.BY_HAND) as connection:
         for statement in OLD_DELIVERY:
             connection.execute(text(statement))
     old.migrate()
-    with old.write() as connection:
+    with old.write(Step.BY_HAND) as connection:
         kept = connection.execute(text("SELECT * FROM deliveries")).mappings().one()
         assert {**kept} == {
             "id": 7, "result_id": 1, "destination": "pacs", "status": 0, "sent_sop_instance_uid": "1.9",
@@ -94,13 +95,13 @@ def migrate_to(database: Database, revision: str) -> None:
     """What an earlier version of the node did."""
     configuration = Config()
     configuration.set_main_option("script_location", str(MIGRATIONS))
-    with database.write() as connection:
+    with database.write(Step.BY_HAND) as connection:
         configuration.attributes["connection"] = connection
         command.upgrade(configuration, revision)
 
 
 def test_migrating_again_changes_nothing(folder: DataFolder) -> None:
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         audit.append(connection, 1.0, "node_started")
     folder.database.migrate()
     with folder.database.read() as connection:
@@ -108,7 +109,7 @@ def test_migrating_again_changes_nothing(folder: DataFolder) -> None:
 
 
 def test_a_database_of_a_newer_version_is_refused_by_name(folder: DataFolder) -> None:
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(DatabaseTooNew, match="9999"):
         folder.database.migrate()
@@ -124,7 +125,7 @@ def test_commits_are_durable_and_readers_go_on_beside_a_writer(folder: DataFolde
 
 
 def test_an_error_inside_a_write_leaves_nothing_behind(folder: DataFolder) -> None:
-    with pytest.raises(RuntimeError), folder.database.write() as connection:
+    with pytest.raises(RuntimeError), folder.database.write(Step.BY_HAND) as connection:
         audit.append(connection, 1.0, "node_started")
         raise RuntimeError
     with folder.database.read() as connection:
@@ -146,7 +147,7 @@ def test_commands_say_when_no_node_has_run_yet(tmp_path: Path) -> None:
 
 
 def test_the_audit_trail_is_whole_as_long_as_nobody_touches_it(folder: DataFolder) -> None:
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         for number in range(5):
             audit.append(connection, float(number), "instance_new", sop_instance_uid=f"1.2.{number}")
         assert audit.first_broken(connection) is None
@@ -161,7 +162,7 @@ def test_the_audit_trail_is_whole_as_long_as_nobody_touches_it(folder: DataFolde
     ],
 )
 def test_a_changed_audit_record_is_found(folder: DataFolder, tampering: str) -> None:
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         for number in range(5):
             audit.append(connection, float(number), "instance_new", sop_instance_uid=f"1.2.{number}")
         connection.execute(text(tampering))
@@ -169,7 +170,7 @@ def test_a_changed_audit_record_is_found(folder: DataFolder, tampering: str) -> 
 
 
 def test_a_missing_audit_record_is_found(folder: DataFolder) -> None:
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         for number in range(5):
             audit.append(connection, float(number), "instance_new")
         connection.execute(text("DELETE FROM audit WHERE id = 3"))
@@ -177,6 +178,9 @@ def test_a_missing_audit_record_is_found(folder: DataFolder) -> None:
 
 
 def test_a_violated_constraint_is_no_trouble_of_the_disk(folder: DataFolder) -> None:
-    with pytest.raises(Exception, match="NOT NULL") as caught, folder.database.write() as connection:
+    with (
+        pytest.raises(Exception, match="NOT NULL") as caught,
+        folder.database.write(Step.BY_HAND) as connection,
+    ):
         connection.execute(insert(audit_table).values(at=1.0))
     assert not isinstance(caught.value, StorageUnavailable)

@@ -111,7 +111,7 @@ def a_film() -> np.ndarray:
 # --- changes ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [*robustness.CHANGES, *shortcuts.CHANGES, *OCCLUSIONS, "mirrored"])
+@pytest.mark.parametrize("name", [*robustness.CHANGES, *shortcuts.CHANGES, *sorted(OCCLUSIONS), "mirrored"])
 def test_a_change_makes_another_film_and_leaves_the_first_as_it_was(name: str) -> None:
     every = robustness.CHANGES | shortcuts.CHANGES | shortcuts.lung_changes(Finder())  # type: ignore[arg-type]
     pixels = a_film()

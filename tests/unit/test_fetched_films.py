@@ -7,7 +7,9 @@ from pydicom.dataset import Dataset
 from pynetdicom import AE
 from sqlalchemy import select
 
-from config.settings import Destination, PriorsSettings, Settings, Source
+from config.peers import Destination, Source
+from config.sections import PriorsSettings
+from config.settings import Settings
 from dicom_node import worker
 from dicom_node.errors import AnalysisDied
 from dicom_node.intake import NOT_AUTHORIZED
@@ -19,6 +21,7 @@ from storage.records import Fetch, JobKind, Receipt
 from storage.schema import fetches as fetches_table
 from storage.schema import jobs
 from storage.states import State
+from storage.steps import Step
 from tests.fetches import EARLIER, arrive, fetched, film_on, outcomes
 from tests.instances import NOW, OWNER, analyse, claim, report
 from tests.query_archive import AE_TITLE
@@ -55,7 +58,7 @@ def send(folder: DataFolder) -> Iterator[Callable[..., int]]:
 def asking(folder: DataFolder) -> Fetch:
     """A fetch under way that has asked for the earlier film."""
     arrive(folder)
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         fetch = queue.claim_fetch(connection, OWNER, NOW, 60.0)
         assert fetch is not None
         fetches.ask(connection, fetch, {EARLIER.SOPInstanceUID: EARLIER.StudyInstanceUID})
@@ -80,7 +83,7 @@ def test_what_is_moved_here_after_the_fetch_has_ended_is_refused(
     folder: DataFolder, send: Callable[..., int]
 ) -> None:
     fetch = asking(folder)
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         queue.reject(connection, fetches_table, fetch.id, OWNER, NOW, "not finished within 60 seconds")
     assert send(EARLIER) == NOT_AUTHORIZED
     assert fetched(folder) == []
@@ -117,7 +120,7 @@ def test_an_earlier_film_that_is_retried_by_hand_is_not_reported(folder: DataFol
     arrive(folder, is_prior=True)
     job = claim(folder, JobKind.ANALYSE)
     assert job is not None
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         queue.give_up(connection, jobs, job.id, OWNER, NOW, "deadline_exceeded")
         assert ledger.retry_jobs(connection, [job.id], NOW) == [job.id]
     analyse(folder)
@@ -169,7 +172,7 @@ def test_an_earlier_film_that_hung_is_tried_again_when_it_is_sent_to_be_read(fol
     arrive(folder, is_prior=True)
     job = claim(folder, JobKind.ANALYSE)
     assert job is not None
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         queue.give_up(connection, jobs, job.id, OWNER, NOW, "deadline_exceeded")
     assert arrive(folder) is Receipt.NEW
     again = claim(folder, JobKind.ANALYSE)

@@ -8,7 +8,9 @@ import pytest
 from pydicom.dataset import Dataset
 from sqlalchemy import select
 
-from config.settings import Destination, PriorsSettings, Settings, Source
+from config.peers import Destination, Source
+from config.sections import PriorsSettings
+from config.settings import Settings
 from dicom_node import earlier_films, fetcher
 from dicom_node.demo.archive import free_port
 from dicom_node.fetcher import STUDY_ROOT_GET, STUDY_ROOT_MOVE, USEFUL_SECONDS, Fetcher
@@ -20,6 +22,7 @@ from storage.records import JobKind
 from storage.schema import fetches as fetches_table
 from storage.schema import jobs
 from storage.states import State
+from storage.steps import Step
 from tests.fetches import EARLIER, STUDY, arrive, fetched, film_on, outcomes
 from tests.instances import NOW, OWNER
 from tests.query_archive import AE_TITLE, PENDING, Answers, QueryArchive
@@ -341,7 +344,7 @@ def test_what_has_waited_too_long_is_of_no_use_any_more(folder: DataFolder, arch
 
 def test_a_fetch_that_was_cut_off_by_a_crash_is_done_again(folder: DataFolder, archive: QueryArchive) -> None:
     arrive(folder)
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         queue.claim_fetch(connection, "a node that was killed", NOW, 60.0)
         assert queue.release_leases(connection, fetches_table, NOW, None) == 1
     with archive.listening():

@@ -15,7 +15,8 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
 
-from config.settings import ResultKind, ResultsSettings
+from config.peers import ResultKind
+from config.sections import ResultsSettings
 from dicom_node.results import build_results, encode
 from dicom_node.results.colours import colour_scale
 from dicom_node.results.heatmap_image import build_heatmap

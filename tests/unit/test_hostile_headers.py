@@ -10,7 +10,7 @@ from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-from config.settings import ResultKind
+from config.peers import ResultKind
 from dicom_node.results import encode
 from dicom_node.results.study import Film
 from inference.prediction import NotAnalysable, Outcome, Reason

@@ -11,6 +11,7 @@ from storage.folder import DataFolder
 from storage.records import OWN_RESULT, Difference, JobKind, Receipt
 from storage.schema import conflicting_objects, deliveries, instances, jobs, results
 from storage.states import State
+from storage.steps import Step
 from tests.instances import (
     NOW,
     OWNER,
@@ -61,7 +62,7 @@ def test_other_bytes_under_a_known_uid_are_kept_aside_once_and_not_analysed(fold
 def corrected(folder: DataFolder, now: float = NOW + 20, **changes: object) -> Receipt:
     """The first instance again, with the same pixels and other data."""
     arrived = instance(object_key="c" * 64, **changes)
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         return reception.receive(connection, arrived, 2.0, now, Difference.DATA)
 
 
@@ -76,7 +77,7 @@ def test_what_others_than_its_source_and_the_archive_say_of_an_image_is_kept_asi
     assert claimed(folder, JobKind.ANALYSE, NOW + 20).object_key == instance().object_key
     for key in ("c", "d", "e"):  # the first of them was kept aside before
         arrived = instance(object_key=key * 64, source="archive")
-        with folder.database.write() as connection:
+        with folder.database.write(Step.BY_HAND) as connection:
             receipt = reception.receive(
                 connection, arrived, 2.0, NOW + 30, Difference.DATA, from_archive=True
             )
@@ -92,7 +93,7 @@ def test_a_corrected_image_is_analysed_and_reported_again(folder: DataFolder) ->
     assert corrected(folder, accession_number="ACC2") is Receipt.CORRECTED
     job = claimed(folder, JobKind.ANALYSE, NOW + 20)
     assert job.object_key == "c" * 64
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         ledger.predicted(connection, job, OWNER, PREDICTION, NOW + 21)
     assert report(folder, [result(2)], now=NOW + 30).revision == 2
     with folder.database.read() as connection:
@@ -105,7 +106,7 @@ def test_a_correction_takes_its_image_from_a_worker_that_looks_at_the_old_one(fo
     receive(folder, instance())
     job = claimed(folder, JobKind.ANALYSE)
     corrected(folder)
-    with pytest.raises(LeaseLost), folder.database.write() as connection:
+    with pytest.raises(LeaseLost), folder.database.write(Step.BY_HAND) as connection:
         ledger.predicted(connection, job, OWNER, PREDICTION, NOW + 1)
     assert claimed(folder, JobKind.ANALYSE, NOW + 20).object_key == "c" * 64
 
@@ -113,7 +114,7 @@ def test_a_correction_takes_its_image_from_a_worker_that_looks_at_the_old_one(fo
 def test_a_sender_that_has_not_heard_of_a_correction_does_not_undo_it(folder: DataFolder) -> None:
     receive(folder, instance())
     corrected(folder)
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         again = reception.receive(connection, instance(), 2.0, NOW + 30, Difference.DATA)
     assert again is Receipt.DUPLICATE
     assert claimed(folder, JobKind.ANALYSE, NOW + 40).object_key == "c" * 64
@@ -125,7 +126,7 @@ def test_an_image_that_was_moved_to_another_study_is_reported_there(folder: Data
     report(folder, [result(1)])
     corrected(folder, study_instance_uid="1.9")
     job = claimed(folder, JobKind.ANALYSE, NOW + 20)
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         ledger.predicted(connection, job, OWNER, PREDICTION, NOW + 21)
     reported = report(folder, [result(2)], now=NOW + 30)
     assert (reported.study_instance_uid, reported.revision) == ("1.9", 1)
@@ -165,7 +166,7 @@ def test_a_study_that_its_image_was_moved_out_of_still_has_its_story(
 
 def test_other_bytes_that_say_the_same_are_a_duplicate(folder: DataFolder) -> None:
     receive(folder, instance())
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         again = reception.receive(connection, instance(object_key="c" * 64), 2.0, NOW, Difference.NONE)
     assert (again, count(folder, conflicting_objects)) == (Receipt.DUPLICATE, 0)
 
@@ -211,7 +212,7 @@ def studies(folder: DataFolder, *described: dict[str, object]) -> list[str]:
     for number, changes in enumerate(described, start=1):
         receive(folder, instance(study=f"1.2.{number}", **{**PATIENT, **changes}))  # type: ignore[arg-type]
         job = claimed(folder, JobKind.ANALYSE)
-        with folder.database.write() as connection:
+        with folder.database.write(Step.BY_HAND) as connection:
             ledger.predicted(connection, job, OWNER, replace(PREDICTION, score=number / 10), NOW)
     with folder.database.read() as connection:
         found = ledger.priors(connection, f"1.2.{len(described)}", 3)
@@ -270,7 +271,7 @@ def test_a_result_sent_in_another_form_is_recognised_too(folder: DataFolder) -> 
     receive(folder, instance())
     analyse(folder)
     report(folder, [result()])
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         sent = queue.claim_delivery(connection, "pacs", OWNER, NOW + 10, 60.0)
         assert sent is not None
         queue.succeed(
@@ -334,7 +335,7 @@ def test_an_image_that_comes_while_its_study_is_being_reported_is_in_the_next_re
     analyse(folder)
     running = claimed(folder, JobKind.REPORT, NOW + 10)
     receive(folder, instance(2), now=NOW + 10)
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         ledger.reported(connection, running, OWNER, [(result(1), ())], NOW + 11)
     analyse(folder, NOW + 11)
     assert claimed(folder, JobKind.REPORT, NOW + 12).revision == 2
@@ -345,7 +346,7 @@ def test_the_report_sees_how_each_image_ended(folder: DataFolder) -> None:
         receive(folder, instance(number))
     analyse(folder)
     rejected, failed = claimed(folder, JobKind.ANALYSE), claimed(folder, JobKind.ANALYSE)
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         queue.reject(connection, jobs, rejected.id, OWNER, NOW, "lateral_view")
         queue.give_up(connection, jobs, failed.id, OWNER, NOW, "worker_died")
     with folder.database.read() as connection:
@@ -368,10 +369,10 @@ def test_the_report_gets_a_prediction_as_it_was_made(folder: DataFolder) -> None
 def test_an_image_retried_by_hand_gets_its_study_a_new_report(folder: DataFolder) -> None:
     receive(folder, instance())
     job = claimed(folder, JobKind.ANALYSE)
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         queue.give_up(connection, jobs, job.id, OWNER, NOW, "worker_died")
     report(folder, [result(1)])
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         assert ledger.retry_jobs(connection, [job.id], NOW + 50) == [job.id]
     analyse(folder, NOW + 50)
     assert claimed(folder, JobKind.REPORT, NOW + 50).revision == 2

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from config.settings import LoggingSettings
+from config.sections import LoggingSettings
 from dicom_node import logs
 
 

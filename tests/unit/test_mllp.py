@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from config.hl7 import Hl7Destination
-from config.settings import RetrySettings
+from config.sections import RetrySettings
 from dicom_node.channels.channel import Delivered
 from dicom_node.channels.mllp import ANSWER_SECONDS, MllpChannel, control_id
 from dicom_node.demo.archive import free_port
@@ -22,6 +22,7 @@ from storage.folder import DataFolder
 from storage.records import Result
 from storage.schema import deliveries
 from storage.states import State
+from storage.steps import Step
 from tests.hl7_receiver import Receiver
 from tests.instances import NOW, OWNER, analyse, instance, receive, report
 from tests.readings import film, likely, reading
@@ -292,7 +293,7 @@ class TestDelivery:
             clock.now += 86400
             one.step()
             assert len(receiver.messages) == 1
-            with outbox.database.write() as connection:
+            with outbox.database.write(Step.BY_HAND) as connection:
                 queue.retry_by_hand(connection, deliveries, [int(str(row["id"]))], clock.now)
             one.step()
         assert rows(outbox)[0]["state"] == State.DONE
@@ -309,7 +310,7 @@ class TestDelivery:
             later = Result("hl7_message", "", "2.25.2", "", outbox.objects.put(message("b")).key)
             report(outbox, [later], ("ris",), NOW)
             one.step()
-            with outbox.database.write() as connection:
+            with outbox.database.write(Step.BY_HAND) as connection:
                 queue.retry_by_hand(connection, deliveries, [1], clock.now)
             one.step()
         first, second = rows(outbox)

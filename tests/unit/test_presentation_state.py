@@ -10,7 +10,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import GrayscaleSoftcopyPresentationStateStorage
 
-from config.settings import ResultKind
+from config.peers import ResultKind
 from dicom_node.results import encode
 from dicom_node.results.source import text_of
 from dicom_node.results.study import Film

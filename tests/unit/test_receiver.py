@@ -11,12 +11,14 @@ from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE
 from sqlalchemy import func, select
 
-from config.settings import Destination, Settings, Source, WebDestination
+from config.peers import Destination, Source, WebDestination
+from config.settings import Settings
 from dicom_node.intake import OUT_OF_RESOURCES
 from dicom_node.receiver import Receiver
 from storage.errors import StorageUnavailable
 from storage.folder import DataFolder
 from storage.schema import conflicting_objects, fetches, instances
+from storage.steps import Step
 from tests.builders import chest_film
 from tests.peers import wait_for
 
@@ -101,7 +103,7 @@ def test_two_images_under_one_uid_that_come_at_the_same_time_are_both_kept(
 ) -> None:
     folder, send = receiving
     with ThreadPoolExecutor(2) as senders:
-        with folder.database.write():  # until both are there, none is entered
+        with folder.database.write(Step.BY_HAND):  # until both are there, none is entered
             answers = [senders.submit(send, chest_film(opacity=opacity)) for opacity in (False, True)]
             wait_for(lambda: len(list(folder.folder.glob("objects/*/*.dcm"))) == 2)
         assert [answer.result().Status for answer in answers] == [0x0000, 0x0000]

@@ -12,7 +12,8 @@ from pydicom.uid import Comprehensive3DSRStorage
 from pynetdicom import AE, evt
 from sqlalchemy import select, update
 
-from config.settings import Destination, Settings
+from config.peers import Destination
+from config.settings import Settings
 from dicom_node.associations import UNCOMPRESSED, open_association
 from dicom_node.demo.archive import free_port
 from dicom_node.errors import QueryFailed
@@ -25,6 +26,7 @@ from storage.folder import DataFolder
 from storage.records import Result
 from storage.schema import deliveries, results
 from storage.states import State
+from storage.steps import Step
 from tests.instances import NOW, OWNER, analyse, claim_delivery, instance, receive, report, result
 from tests.web_peer import WebPeer
 
@@ -94,7 +96,7 @@ def sent_at(folder: DataFolder, now: float) -> DataFolder:
     for _ in range(2):
         delivery = claim_delivery(folder, "peer")
         assert delivery is not None
-        with folder.database.write() as connection:
+        with folder.database.write(Step.BY_HAND) as connection:
             queue.arrived(connection, delivery.id, OWNER, now, awaits_commitment=False)
     return folder
 
@@ -134,7 +136,7 @@ def test_what_the_archive_lost_is_missing_and_sent_again_when_that_is_wanted(sen
 
 
 def test_what_this_node_has_removed_cannot_be_sent_again_and_is_named(sent: DataFolder) -> None:
-    with sent.database.write() as connection:
+    with sent.database.write(Step.BY_HAND) as connection:
         connection.execute(update(results).values(object_removed_at=NOW))
     archive = Archive()
     with archive.listening():
@@ -157,7 +159,7 @@ def test_what_has_not_arrived_yet_is_in_doubt_with_its_reason(folder: DataFolder
     report(folder, [REPORT], ("peer",), NOW)
     delivery = claim_delivery(folder, "peer")
     assert delivery is not None
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         queue.reject(connection, deliveries, delivery.id, OWNER, NOW, "C-STORE answered 0xC000")
     archive = Archive()
     with archive.listening():
@@ -167,7 +169,7 @@ def test_what_has_not_arrived_yet_is_in_doubt_with_its_reason(folder: DataFolder
 
 
 def test_what_a_person_has_dismissed_is_not_asked_for_any_more(sent: DataFolder) -> None:
-    with sent.database.write() as connection:
+    with sent.database.write(Step.BY_HAND) as connection:
         connection.execute(update(deliveries).where(deliveries.c.id == 2).values(state=State.DISMISSED))
     archive = Archive(BOTH - {("2.25.8", "2.25.2")})
     with archive.listening():
@@ -175,7 +177,7 @@ def test_what_a_person_has_dismissed_is_not_asked_for_any_more(sent: DataFolder)
 
 
 def test_a_report_that_went_in_another_form_is_looked_for_in_that_form(sent: DataFolder) -> None:
-    with sent.database.write() as connection:
+    with sent.database.write(Step.BY_HAND) as connection:
         connection.execute(
             update(deliveries).where(deliveries.c.id == 1).values(sent_sop_instance_uid="2.25.78")
         )
@@ -205,8 +207,8 @@ def flooding(_wanted: Dataset) -> Iterator[Dataset]:
         ({"status": 0xA700}, "0xA700"),
         ({"status": 0xC001}, "0xC001"),
         ({"sop_class": Comprehensive3DSRStorage}, "none of its presentation contexts"),
-        ({"finds": endless}, "more than"),
-        ({"finds": flooding}, "no answer to C-FIND"),
+        pytest.param({"finds": endless}, "more than", id="endless"),
+        pytest.param({"finds": flooding}, "no answer to C-FIND", id="flooding"),
         (None, "no DICOM answer"),
     ],
     ids=str,

@@ -8,6 +8,7 @@ from storage.folder import DataFolder
 from storage.records import Difference, Receipt
 from storage.schema import deliveries, jobs
 from storage.states import State
+from storage.steps import Step
 from tests.instances import NOW, OWNER, analyse, claim_delivery, instance, receive, report, result
 
 LATER = NOW + 1000
@@ -24,7 +25,7 @@ def delivered(folder: DataFolder) -> tuple[DataFolder, str, str]:
     report(folder, [type(sent)(sent.kind, sent.sop_class_uid, sent.sop_instance_uid, "2.25.9", made)])
     delivery = claim_delivery(folder)
     assert delivery is not None
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         queue.succeed(connection, deliveries, delivery.id, OWNER, NOW + 11, status=0)
     return folder, radiograph, made
 
@@ -46,7 +47,7 @@ def test_results_of_a_study_whose_images_were_moved_to_another_go_as_well(
 ) -> None:
     folder, _, made = delivered
     moved = instance(object_key=folder.objects.put(b"moved").key, sop_instance_uid="1.2.3.1", study="1.9")
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         reception.receive(connection, moved, 0.0, NOW + 20, Difference.DATA)
     assert sweep(folder, before=NOW + 10) == 0
     assert sweep(folder) == 1
@@ -64,7 +65,7 @@ def test_what_is_kept_by_its_archive_or_dismissed_by_a_person_goes(
     delivered: tuple[DataFolder, str, str], state: State
 ) -> None:
     folder, _, made = delivered
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         connection.execute(update(deliveries).values(state=state))
     assert sweep(folder) == 1
     assert not folder.objects.path(made).exists()
@@ -76,7 +77,7 @@ UNFINISHED = [State.QUEUED, State.RUNNING, State.DELIVERED, State.FAILED, State.
 @pytest.mark.parametrize("state", UNFINISHED)
 def test_what_is_not_delivered_is_never_removed(delivered: tuple[DataFolder, str, str], state: State) -> None:
     folder, radiograph, made = delivered
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         connection.execute(update(deliveries).values(state=state))
     assert sweep(folder) == 0
     assert folder.objects.path(radiograph).exists()
@@ -86,7 +87,7 @@ def test_what_is_not_delivered_is_never_removed(delivered: tuple[DataFolder, str
 @pytest.mark.parametrize("state", [State.QUEUED, State.RUNNING, State.FAILED])
 def test_what_is_not_finished_is_never_removed(delivered: tuple[DataFolder, str, str], state: State) -> None:
     folder, radiograph, _ = delivered
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         connection.execute(update(jobs).values(state=state))
     assert sweep(folder) == 0
     assert folder.objects.path(radiograph).exists()

@@ -20,7 +20,8 @@ from pydicom.uid import (
 from pynetdicom import AE, evt
 from sqlalchemy import select
 
-from config.settings import Destination, RetrySettings
+from config.peers import Destination
+from config.sections import RetrySettings
 from dicom_node.channels.storage import StorageChannel
 from dicom_node.demo.archive import free_port
 from dicom_node.results.encoding import encode
@@ -31,6 +32,7 @@ from storage.folder import DataFolder
 from storage.records import Result
 from storage.schema import deliveries
 from storage.states import State
+from storage.steps import Step
 from tests.instances import NOW, OWNER, analyse, instance, receive, report
 from tests.readings import film, likely, reading
 
@@ -172,7 +174,7 @@ def test_an_archive_that_was_down_when_the_clock_was_set_back_gets_its_results(o
     with sender(outbox, peer, clock) as one:
         one.step()
         clock.now -= 3 * 86400
-        with outbox.database.write() as connection:
+        with outbox.database.write(Step.BY_HAND) as connection:
             assert queue.bring_forward(connection, deliveries, clock.now, 3600.0) == 1
         with peer.listening():
             one.step()

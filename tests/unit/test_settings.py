@@ -16,7 +16,8 @@ from pydantic import BaseModel, ValidationError
 
 from config.errors import Fault, SettingsFault
 from config.load import PACKAGED_SETTINGS, check_settings, find_settings, load_settings
-from config.settings import Destination, Settings, Source
+from config.peers import Destination, Source
+from config.settings import Settings
 
 SOURCE = """
 [[sources]]

@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import select, update
 from structlog.testing import capture_logs
 
-from config.settings import ModelSettings, Settings
+from config.sections import ModelSettings
+from config.settings import Settings
 from dicom_node import shadow
 from dicom_node.errors import AnalysisDied, AnalysisFailed, ModelRefused
 from dicom_node.shadow import Shadow
@@ -18,6 +19,7 @@ from storage import ledger
 from storage.folder import DataFolder
 from storage.records import JobKind
 from storage.schema import instances, shadow_answers
+from storage.steps import Step
 from tests.instances import NOW, analyse, claim, instance, receive
 
 SEEN = Prediction(0.9, (0.4, 0.6), Attention(1, 1, (1.0,)), (), None)
@@ -118,7 +120,7 @@ def test_it_looks_at_no_film_that_retention_removed_and_back_only_so_far(
     folder: DataFolder, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answered_in_service(folder, 1, 2, 3)
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         removed = instances.c.sop_instance_uid == "1.2.3.3"
         connection.execute(update(instances).where(removed).values(object_removed_at=NOW))
     monkeypatch.setattr(ledger, "MOST_IN_SHADOW", 2)

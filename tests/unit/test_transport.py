@@ -14,7 +14,8 @@ from pynetdicom import AE, build_role
 from pynetdicom.association import Association
 from pynetdicom.dsutils import encode
 
-from config.settings import Settings, Source
+from config.peers import Source
+from config.settings import Settings
 from dicom_node.associations import VERIFICATION
 from dicom_node.commitment import STORAGE_COMMITMENT
 from dicom_node.receiver import Receiver

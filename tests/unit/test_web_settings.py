@@ -7,7 +7,8 @@ import pytest
 
 from config.errors import SettingsFault
 from config.load import check_settings
-from config.settings import ResultKind, Settings
+from config.peers import ResultKind
+from config.settings import Settings
 
 DICOM = '[[destinations]]\nname = "archive"\nae_title = "PACS"\nhost = "10.1.2.3"\nport = 104\n'
 

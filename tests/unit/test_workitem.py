@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import evt
 
-from config.settings import Destination, ResultKind
+from config.peers import Destination, ResultKind
 from dicom_node.channels.channel import Delivered
 from dicom_node.channels.storage import StorageChannel
 from dicom_node.errors import AccessRefused, DeliveryFault, ResultRefused, TransferFailed

@@ -7,6 +7,7 @@ import pytest
 from storage import ledger
 from storage.folder import DataFolder
 from storage.records import JobKind
+from storage.steps import Step
 from storage.worklist import WaitingStudy, reading_order, studies_since
 from tests.instances import NOW, OWNER, PREDICTION, claimed, instance, receive
 
@@ -43,7 +44,7 @@ def test_a_study_that_waited_too_long_is_read_first_whatever_its_score() -> None
 
 def predict(folder: DataFolder, score: float, answer: str) -> None:
     job = claimed(folder, JobKind.ANALYSE, NOW + 10)
-    with folder.database.write() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         ledger.predicted(connection, job, OWNER, replace(PREDICTION, score=score, answer=answer), NOW + 10)
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,22 +14,6 @@ from tests.builders import chest_film, encoded, write
 from tests.peers import NODE_AE_TITLE, NodeProcess, Pacs, wait_for
 
 HALF_A_REQUEST = b"\x01\x00\x00\x00\xff\xff" + b"\0" * 10
-
-
-@pytest.fixture
-def own_pacs(tmp_path: Path) -> Iterator[Pacs]:
-    made = Pacs(tmp_path / "orthanc")
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-def own_node(tmp_path: Path, own_pacs: Pacs) -> Iterator[NodeProcess]:
-    (tmp_path / "node").mkdir()
-    made = NodeProcess(tmp_path / "node", own_pacs.port, "[model]\nuncertain = [0, 0]")
-    yield made
-    if made.running:
-        made.stop()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,146 @@
+"""Settings that are right each by itself and do not fit together."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import ip_address
+from itertools import combinations
+from typing import Any
+from urllib.parse import urlsplit
+
+from config.errors import Fault
+from config.hl7 import Hl7Destination
+from config.peers import Destination, Source, WebDestination
+from config.sections import PriorsSettings, ReceiverSettings, RetrySettings
+
+
+class ClashError(ValueError):
+    """Settings that are right each by itself and not together; `faults` names them."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("; ".join(map(str, self.faults)))
+
+
+def clashes(
+    *,
+    receiver: ReceiverSettings | None,
+    retry: RetrySettings | None,
+    priors: PriorsSettings | None,
+    sources: Mapping[int, Source],
+    destinations: Mapping[int, Destination],
+    web_destinations: Mapping[int, WebDestination],
+    hl7: Mapping[int, Hl7Destination],
+    has_every_entry: bool = True,
+) -> Iterator[Fault]:
+    """Find the settings that do not fit together.
+
+    Parameters
+    ----------
+    receiver, retry, priors
+        The sections, or None where they have faults of their own.
+    sources, destinations, web_destinations, hl7
+        Those without faults of their own, by their place in the file: what is wrong with one must not hide
+        what is wrong with the others.
+    has_every_entry
+        Whether these are all sources and destinations of the file: of what seems to be missing nothing is said else.
+    """
+    yield from _same_names(sources=sources)
+    yield from _same_names(destinations=destinations, web_destinations=web_destinations, hl7=hl7)
+    for (first, one), (second, other) in combinations(sources.items(), 2):
+        if one.ae_title == other.ae_title and _overlap(one, other):
+            yield Fault(
+                f"sources[{second}].hosts",
+                f"must not share an address with sources[{first}], which has the same AE title: "
+                "it would be open which of the two is sending",
+            )
+    for (first, to), (second, also) in combinations(destinations.items(), 2):
+        if (to.ae_title, to.host.lower(), to.port) == (also.ae_title, also.host.lower(), also.port):
+            yield Fault(
+                f"destinations[{second}]",
+                f"must be another archive than destinations[{first}], which has the same AE title, host "
+                "and port: it would get every result twice",
+            )
+    yield from _web_clashes(web_destinations)
+    if receiver:
+        for place, to in destinations.items():
+            if to.port == receiver.port and _is_own_address(to.host, receiver.host):
+                yield Fault(
+                    f"destinations[{place}].port",
+                    f"must not be the node's own receiver ({receiver.host} port {receiver.port}): "
+                    "it would send its results to itself",
+                )
+        titles = {source.ae_title for source in sources.values()}
+        for place, to in destinations.items():
+            is_stranger = has_every_entry and receiver.require_known_source and to.ae_title not in titles
+            if to.storage_commitment and is_stranger:
+                yield Fault(
+                    f"destinations[{place}].storage_commitment",
+                    f'needs "{to.ae_title}" under [[sources]], too: the archive answers by a connection of its own',
+                )
+            if priors and priors.archive == to.name and priors.method == "move" and is_stranger:
+                yield Fault(
+                    "priors.method",
+                    f'"move" needs "{to.ae_title}" under [[sources]], too: the archive sends over its own connection',
+                )
+    names = {to.name for to in destinations.values()}
+    if has_every_entry and priors and priors.archive and priors.archive not in names:
+        yield Fault(
+            "priors.archive",
+            f'must be the name of one of [[destinations]]; found "{priors.archive}", which none has',
+        )
+    if retry and retry.deliver_longest_seconds < retry.deliver_first_seconds:
+        yield Fault(
+            "retry.deliver_longest_seconds",
+            f"must be at least retry.deliver_first_seconds, which is {retry.deliver_first_seconds:g}; "
+            f"found {retry.deliver_longest_seconds:g}",
+        )
+
+
+def _web_clashes(destinations: Mapping[int, WebDestination]) -> Iterator[Fault]:
+    for place, to in destinations.items():
+        here, parts = f"web_destinations[{place}]", urlsplit(to.url)
+        if bool(to.user) != bool(to.password_file):
+            yield Fault(f"{here}.user", "needs a password_file, and a password_file needs a user")
+        if to.token_file and to.password_file:
+            yield Fault(f"{here}.token_file", "must be left out where there is a password_file: one is used")
+        is_secret = bool(to.token_file or to.password_file)
+        if is_secret and parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+            yield Fault(
+                f"{here}.url",
+                "must start with https:// where a token or a password is sent: on the way anybody could read it",
+            )
+    for (first, to), (second, also) in combinations(destinations.items(), 2):
+        if to.url == also.url:
+            yield Fault(
+                f"web_destinations[{second}].url",
+                f"must be another archive than web_destinations[{first}]: it would get every result twice",
+            )
+
+
+def _same_names(**sections: Mapping[int, Any]) -> Iterator[Fault]:
+    """Find entries that have the name of an earlier one, in any of these sections."""
+    places: dict[str, str] = {}
+    for section, entries in sections.items():
+        for place, entry in entries.items():
+            here = f"{section}[{place}]"
+            first = places.setdefault(entry.name, here)
+            if first != here:
+                sentence = f'must be a name of its own; found "{entry.name}", which {first} has'
+                yield Fault(f"{here}.name", sentence)
+
+
+def _overlap(one: Source, other: Source) -> bool:
+    return any(here.overlaps(there) for here in one.hosts for there in other.hosts)
+
+
+def _is_own_address(host: str, listening: str) -> bool:
+    """Tell whether a connection to `host` ends at a socket that listens at `listening` of this machine."""
+    if host.lower() == listening.lower():
+        return True
+    return _is_loopback(host) and (_is_loopback(listening) or listening in {"0.0.0.0", "::"})  # noqa: S104 - compared, not bound
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"

@@ -1,0 +1,94 @@
+"""The sections of the settings file that stand once, each with its defaults."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from config.section import Section
+from config.values import AeTitle, Host, OptionalName, OptionalSettingsPath, ScoreBand, SettingsPath
+
+
+class NodeSettings(Section):
+    """``[node]``: who this node is and where it keeps what it must not lose."""
+
+    ae_title: AeTitle = "CXR_NODE"
+    data_dir: SettingsPath = Path("data")
+
+
+class ReceiverSettings(Section):
+    """``[receiver]``: where the node listens, and to whom."""
+
+    host: Host = "127.0.0.1"
+    port: int = Field(default=11112, ge=0, le=65535)  # 0: any port that is free
+    require_known_source: bool = True
+    study_quiet_seconds: float = Field(default=2.0, ge=0, le=3600)
+    maximum_associations: int = Field(default=32, ge=1, le=1000)
+    network_timeout_seconds: float = Field(default=60.0, ge=1, le=3600)
+
+
+class ModelSettings(Section):
+    """``[model]``: what looks at the pictures."""
+
+    bundle: OptionalSettingsPath = None  # None: the model in the package
+    shadow: OptionalSettingsPath = None  # None: no candidate
+    uncertain: ScoreBand = None  # None: the model card's
+    minimum_age_years: float = Field(default=1.0, ge=0, le=150)
+    deadline_seconds: float = Field(default=60.0, ge=1, le=3600)
+    images_per_process: int = Field(default=1000, ge=1, le=1_000_000)
+
+
+class ResultsSettings(Section):
+    """``[results]``: what is sent back."""
+
+    heatmap_for_negatives: bool = False
+    heatmap_modality: Literal["source", "OT"] = "source"
+
+
+class PriorsSettings(Section):
+    """``[priors]``: where a patient's earlier radiographs are fetched that this node has never seen."""
+
+    archive: OptionalName = ""  # nowhere
+    method: Literal["get", "move"] = "get"
+    studies: int = Field(default=3, ge=1, le=10)
+    years: int = Field(default=5, ge=1, le=100)
+    images_per_study: int = Field(default=8, ge=1, le=100)
+
+
+class WorklistSettings(Section):
+    """``[worklist]``: in which order studies are best read."""
+
+    longest_wait_minutes: float = Field(default=240.0, ge=1, le=100_000)
+
+
+class StorageSettings(Section):
+    """``[storage]``: when the disk is too full to promise anything."""
+
+    minimum_free_megabytes: int = Field(default=1024, ge=0, le=10**9)
+
+
+class RetrySettings(Section):
+    """``[retry]``: how often and how long the node tries again."""
+
+    analyse_attempts: int = Field(default=3, ge=1, le=100)
+    analyse_first_seconds: float = Field(default=5.0, ge=0.001, le=86400)
+    deliver_first_seconds: float = Field(default=2.0, ge=0.001, le=86400)
+    deliver_longest_seconds: float = Field(default=30.0, ge=0.001, le=86400)
+    deliver_give_up_days: float = Field(default=14.0, ge=0.001, le=3650)
+
+    @property
+    def deliver_give_up_seconds(self) -> float:
+        """`deliver_give_up_days` as clocks count."""
+        return self.deliver_give_up_days * 86400
+
+
+class RetentionSettings(Section):
+    """``[retention]``: how long a finished study is kept."""
+
+    days: float = Field(default=30.0, ge=0, le=36500)
+
+
+class LoggingSettings(Section):
+    """``[logging]``: how much the node tells."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"

@@ -1,0 +1,49 @@
+"""The names of the moments at which something becomes durable: every write transaction has one.
+
+A node can be killed before and after each of them, and must take up where it was. So nothing is written without a
+name of this list, and the tests kill a real node at every one.
+"""
+
+from enum import StrEnum
+
+
+class Step(StrEnum):
+    """What a write transaction makes durable."""
+
+    MIGRATED = "migrated"
+    NODE_STARTED = "node_started"
+    NODE_STOPPED = "node_stopped"
+    BY_HAND = "by_hand"
+    """What a person changes by a command."""
+
+    ASSOCIATION_REFUSED = "association_refused"
+    INSTANCE_RECEIVED = "instance_received"
+
+    JOB_CLAIMED = "job_claimed"
+    IMAGE_ANALYSED = "image_analysed"
+    MODEL_CHANGED = "model_changed"
+    STUDY_REPORTED = "study_reported"
+    JOB_PUT_BACK = "job_put_back"
+    JOB_TRIED = "job_tried"
+    SHADOW_ANSWERED = "shadow_answered"
+
+    DELIVERY_CLAIMED = "delivery_claimed"
+    RESULT_DELIVERED = "result_delivered"
+    DELIVERY_PUT_OFF = "delivery_put_off"
+    DELIVERY_ENDED = "delivery_ended"
+    COMMITMENT_ASKED = "commitment_asked"
+    COMMITMENT_PUT_OFF = "commitment_put_off"
+    COMMITMENT_OVERDUE = "commitment_overdue"
+    COMMITMENT_ANSWERED = "commitment_answered"
+    COMMITMENTS_FORGOTTEN = "commitments_forgotten"
+    FOUND_MISSING = "found_missing"
+
+    FETCH_CLAIMED = "fetch_claimed"
+    FETCH_ASKED = "fetch_asked"
+    FETCH_ENDED = "fetch_ended"
+    FETCH_PUT_OFF = "fetch_put_off"
+    FETCH_REJECTED = "fetch_rejected"
+
+    LEASES_EXPIRED = "leases_expired"
+    BROUGHT_FORWARD = "brought_forward"
+    STUDIES_REMOVED = "studies_removed"
