@@ -22,6 +22,8 @@ CANNOT_UNDERSTAND = 0xC000
 DOES_NOT_MATCH = 0xA900
 INFLATED_AT_MOST = 4 * 1024 * 1024
 LAST_TAG = Tag("SeriesInstanceUID")
+PRIORITY = "RequestedProcedurePriority"
+URGENT = frozenset({"STAT", "HIGH"})
 _NEEDED = [
     Tag(keyword)
     for keyword in (
@@ -105,6 +107,19 @@ def read_identity(path: Path) -> Identity:
     return identity
 
 
+def is_ordered_urgently(path: Path) -> bool:
+    """Tell whether the order behind an image asks for haste: Requested Procedure Priority (0040,1003), PS3.3 C.4.11.
+
+    What cannot be read asks for none: the image has its identity, and that is enough to be stored.
+    """
+    try:
+        header = _read_start(path, [Tag(PRIORITY), Tag("RequestAttributesSequence")], past=Tag(PRIORITY))[0]
+        orders = header.get("RequestAttributesSequence") or []
+        return any(_text(order, PRIORITY).upper() in URGENT for order in (header, *orders))
+    except Exception:  # noqa: BLE001 - as above
+        return False
+
+
 def read_header(path: Path) -> Dataset:
     """Return the data set at `path` up to its pixel data; where it is broken further on, its start.
 
@@ -116,7 +131,9 @@ def read_header(path: Path) -> Dataset:
         return _read_start(path, None)[0]
 
 
-def _read_start(path: Path, tags: list[BaseTag | int] | None) -> tuple[Dataset, tuple[str, str], UID]:
+def _read_start(
+    path: Path, tags: list[BaseTag | int] | None, past: BaseTag = LAST_TAG
+) -> tuple[Dataset, tuple[str, str], UID]:
     meta, offset = split_dataset(path)
     syntax = UID(meta.TransferSyntaxUID)
     with path.open("rb") as file:
@@ -129,14 +146,10 @@ def _read_start(path: Path, tags: list[BaseTag | int] | None) -> tuple[Dataset, 
             content,
             is_implicit_VR=syntax.is_implicit_VR,
             is_little_endian=syntax.is_little_endian,
-            stop_when=_is_past,
+            stop_when=lambda tag, _vr, _length: tag > past,
             specific_tags=tags,
         )
     return header, (str(meta.MediaStorageSOPClassUID), str(meta.MediaStorageSOPInstanceUID)), syntax
-
-
-def _is_past(tag: int, _vr: str | None, _length: int) -> bool:
-    return tag > int(LAST_TAG)
 
 
 def _uid(header: Dataset, keyword: str) -> str:

@@ -18,7 +18,7 @@ from pynetdicom import _config, evt
 from config.settings import Settings
 from dicom_node.correction import difference
 from dicom_node.errors import DataSetRefused
-from dicom_node.header import Identity, read_identity
+from dicom_node.header import Identity, is_ordered_urgently, read_identity
 from dicom_node.logs import where_raised
 from dicom_node.results.equipment import MANUFACTURER
 from storage import audit, fetches, reception
@@ -49,6 +49,8 @@ class Origin:
         What comes is an earlier film of a patient that the node asked for: anything else is refused.
     from_archive
         Who sends gets results, too: it may correct the data of images that others have sent.
+    is_urgent
+        Who sends is in haste (the request's Priority is HIGH); so may be who ordered the image, by its header.
     """
 
     source: str
@@ -56,6 +58,7 @@ class Origin:
     analyse_secondary_capture: bool = False
     is_prior: bool = False
     from_archive: bool = False
+    is_urgent: bool = False
 
 
 class Intake:
@@ -101,6 +104,7 @@ class Intake:
         identity = read_identity(path)
         if origin.is_prior:
             self._require_asked_for(identity)
+        is_urgent = not origin.is_prior and (origin.is_urgent or is_ordered_urgently(path))
         stored = self._folder.objects.adopt(path)
         instance = ReceivedInstance(
             sop_instance_uid=identity.sop_instance_uid,
@@ -119,7 +123,7 @@ class Intake:
             study_date=identity.study_date,
             is_prior=origin.is_prior,
         )
-        receipt = self._enter(instance, origin)
+        receipt = self._enter(instance, origin, is_urgent=is_urgent)
         log = _log.warning if receipt is Receipt.CONFLICT else _log.info
         log(
             "instance_stored",
@@ -128,6 +132,7 @@ class Intake:
             sop_class_uid=identity.sop_class_uid,
             sop_instance_uid=identity.sop_instance_uid,
             bytes=instance.size,
+            urgent=is_urgent,
             reason=instance.stored_only,
             milliseconds=round((time.perf_counter() - started) * 1000, 1),
         )
@@ -155,7 +160,7 @@ class Intake:
         if not is_asked_for:
             raise DataSetRefused(NOT_AUTHORIZED, "not what was asked for")
 
-    def _enter(self, instance: ReceivedInstance, origin: Origin) -> Receipt:
+    def _enter(self, instance: ReceivedInstance, origin: Origin, *, is_urgent: bool) -> Receipt:
         now = time.time()
         with self._folder.database.read() as connection:
             known = reception.known_object(connection, instance.sop_instance_uid)
@@ -171,6 +176,7 @@ class Intake:
                         now,
                         differs,
                         from_archive=origin.from_archive,
+                        is_urgent=is_urgent,
                     )
                     if self._settings.priors.archive and receipt in (Receipt.NEW, Receipt.CORRECTED):
                         fetches.queue_fetch(connection, instance, now)

@@ -52,6 +52,7 @@ ALLOWED = frozenset(
         "status",
         "study_instance_uid",
         "sweep",
+        "urgent",
         "where",
     }
 )

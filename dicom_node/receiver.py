@@ -25,6 +25,7 @@ from storage.steps import Step
 
 REJECTED_PERMANENT, BY_USER, CALLING_AE_TITLE_NOT_RECOGNISED = 0x01, 0x01, 0x03
 REJECTED_TRANSIENT, BY_PRESENTATION, LOCAL_LIMIT_EXCEEDED = 0x02, 0x03, 0x02
+HIGH_PRIORITY = 0x0001  # PS3.7 9.1.1.1.5
 MAXIMUM_PDU_SIZE = 131072  # what dcmtk and Orthanc use at most
 REQUEST_SECONDS = 10.0  # a connection that asks for nothing within these is a port scan
 CONNECTIONS = 10_000
@@ -161,6 +162,7 @@ class Receiver:
             self._settings.quiet_seconds(source),
             analyse_secondary_capture=bool(source and source.analyse_secondary_capture),
             is_prior=self._is_moved_here(event),
+            is_urgent=cast(C_STORE, event.request).Priority == HIGH_PRIORITY,
             from_archive=self._settings.is_archive(source),
         )
         return self._intake.store(event, origin)

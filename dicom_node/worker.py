@@ -87,7 +87,8 @@ class Worker:
     def step(self) -> float:
         """Do the most urgent job, if one is due; return after how many seconds to come back.
 
-        A study that only waits for its report goes before the next image: it is an answer that is nearly ready.
+        A study that only waits for its report goes before the next image that is as urgent: it is an answer that is
+        nearly ready.
         """
         try:
             self._process.ensure_started()
@@ -101,13 +102,13 @@ class Worker:
             return POLL_SECONDS
         if due > now:
             return min(POLL_SECONDS, due - now)
-        for kind in (JobKind.REPORT, JobKind.ANALYSE):
-            with self._folder.database.write(Step.JOB_CLAIMED) as connection:
-                job = queue.claim_job(connection, kind, self._owner, now, self._lease_seconds)
-            if job is not None:
-                self._do(job)
-                return 0.0
-        return BLOCKED_SECONDS
+        kinds = (JobKind.REPORT, JobKind.ANALYSE)
+        with self._folder.database.write(Step.JOB_CLAIMED) as connection:
+            job = queue.claim_job(connection, kinds, self._owner, now, self._lease_seconds)
+        if job is None:
+            return BLOCKED_SECONDS
+        self._do(job)
+        return 0.0
 
     def _do(self, job: Job) -> None:
         started = time.perf_counter()

@@ -76,6 +76,7 @@ def reported(
 ) -> None:
     """End a report job with what it made, each put into the outbox of the destinations named. Raises LeaseLost."""
     queue.succeed(connection, jobs, job.id, owner, now)
+    priority = queue.study_priority(connection, job.study_instance_uid)
     for result, destinations in made:
         result_id = connection.execute(
             insert(results)
@@ -95,6 +96,7 @@ def reported(
                 insert(deliveries).values(
                     result_id=result_id,
                     destination=destination,
+                    priority=priority,
                     state=State.QUEUED,
                     attempts=0,
                     not_before=now,

@@ -3,16 +3,20 @@
 Every transition is a guarded UPDATE (`WHERE id AND state AND owner`): no row changed means that the lease was lost,
 and what the late worker made is dropped. The functions take a connection, so that a transition and what it made
 are one transaction.
+
+Urgent studies go first, then the others in the order of their arrival, then what was fetched as earlier films.
 """
 
+from collections.abc import Iterable
 from dataclasses import fields
+from itertools import product
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, Table, and_, exists, or_, select, update
 from sqlalchemy.sql import func
 
 from storage.errors import LeaseLost
-from storage.records import Delivery, Fetch, Job, JobKind, Result
+from storage.records import Delivery, Fetch, Job, JobKind, Priority, Result
 from storage.schema import deliveries, fetches, instances, jobs, results
 from storage.states import ARRIVED, OPEN, Event, State, origins, target
 
@@ -27,21 +31,25 @@ DIED = "worker_died"
 
 
 def claim_job(
-    connection: Connection, kind: JobKind, owner: str, now: float, lease_seconds: float
+    connection: Connection, kinds: Iterable[JobKind], owner: str, now: float, lease_seconds: float
 ) -> Job | None:
-    """Claim the job of this kind that has been due for longest, or None.
+    """Claim the most urgent job of these kinds, or None: of the kind named first, and that has been due for longest.
 
     A report is due when its study has been quiet (`not_before`), no image of the study is still being analysed, and no
-    earlier report of it waits to be tried again: it is to name that one. An earlier film that was fetched is looked at
-    when no other waits.
+    earlier report of it waits to be tried again: it is to name that one.
     """
-    conditions: list[ColumnElement[bool]] = [jobs.c.kind == kind]
-    if kind is JobKind.ANALYSE:
-        of_prior = exists().where(instances.c.id == jobs.c.instance_id, instances.c.is_prior)
-        row = _claim(connection, jobs, [*conditions, ~of_prior], owner, now, lease_seconds) or _claim(
-            connection, jobs, conditions, owner, now, lease_seconds
-        )
-    else:
+    for priority, kind in product(Priority, kinds):
+        job = _claim_job(connection, kind, priority, owner, now, lease_seconds)
+        if job is not None:
+            return job
+    return None
+
+
+def _claim_job(
+    connection: Connection, kind: JobKind, priority: Priority, owner: str, now: float, lease_seconds: float
+) -> Job | None:
+    conditions: list[ColumnElement[bool]] = [jobs.c.kind == kind, jobs.c.priority == priority]
+    if kind is JobKind.REPORT:
         images, earlier = jobs.alias("images"), jobs.alias("earlier")
         conditions += [
             ~exists().where(
@@ -55,7 +63,7 @@ def claim_job(
                 earlier.c.state.in_(OPEN),
             ),
         ]
-        row = _claim(connection, jobs, conditions, owner, now, lease_seconds)
+    row = _claim(connection, jobs, conditions, owner, now, lease_seconds)
     if row is None:
         return None
     object_key, is_prior = None, False
@@ -79,7 +87,7 @@ def claim_job(
 def claim_delivery(
     connection: Connection, destination: str, owner: str, now: float, lease_seconds: float
 ) -> Delivery | None:
-    """Claim the delivery to `destination` that has been due for longest, or None.
+    """Claim the most urgent delivery to `destination`, and of these the one that has been due for longest, or None.
 
     A message waits while an earlier one of its study is still to be delivered: its receiver keeps the last that it
     got, and must not be left with an older one. Where that one failed and is retried too late for that, the delivery
@@ -97,8 +105,12 @@ def claim_delivery(
         earlier.c.state.in_(OPEN),
     )
     conditions = [deliveries.c.destination == destination, ~is_preceded]
-    row = _claim(connection, deliveries, conditions, owner, now, lease_seconds)
-    if row is None:
+    for priority in Priority:
+        mine = [*conditions, deliveries.c.priority == priority]
+        row = _claim(connection, deliveries, mine, owner, now, lease_seconds)
+        if row is not None:
+            break
+    else:
         return None
     *values, study_instance_uid, revision = connection.execute(
         select(*RESULT_COLUMNS, results.c.study_instance_uid, results.c.revision).where(
@@ -230,6 +242,27 @@ def dismiss(connection: Connection, delivery_ids: list[int], now: float) -> list
         .returning(deliveries.c.id)
     )
     return sorted(rows.scalars())
+
+
+def study_priority(connection: Connection, study_instance_uid: str) -> Priority:
+    """Return how urgent a study is: as the most urgent of its jobs, and routine where there is none yet."""
+    most_urgent = select(func.min(jobs.c.priority)).where(jobs.c.study_instance_uid == study_instance_uid)
+    found = connection.execute(most_urgent).scalar_one()
+    return Priority.ROUTINE if found is None else min(Priority.ROUTINE, Priority(found))
+
+
+def hasten(connection: Connection, study_instance_uid: str) -> None:
+    """Let everything of a study go before what is not urgent: its images, its reports and what is sent of them."""
+    of_study = select(results.c.id).where(results.c.study_instance_uid == study_instance_uid)
+    for table, condition in (
+        (jobs, jobs.c.study_instance_uid == study_instance_uid),
+        (deliveries, deliveries.c.result_id.in_(of_study)),
+    ):
+        connection.execute(
+            update(table)
+            .where(condition, table.c.priority != Priority.URGENT)
+            .values(priority=Priority.URGENT)
+        )
 
 
 def next_due(connection: Connection, table: Table, *conditions: ColumnElement[bool]) -> float | None:

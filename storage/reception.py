@@ -10,7 +10,7 @@ from sqlalchemy import Connection, delete, exists, insert, or_, select, update
 from sqlalchemy.sql import func
 
 from storage import queue
-from storage.records import OWN_RESULT, Difference, JobKind, Receipt, ReceivedInstance
+from storage.records import OWN_RESULT, Difference, JobKind, Priority, Receipt, ReceivedInstance
 from storage.schema import (
     conflicting_objects,
     deliveries,
@@ -39,6 +39,7 @@ def receive(
     difference: Difference = Difference.IMAGE,
     *,
     from_archive: bool = False,
+    is_urgent: bool = False,
 ) -> Receipt:
     """Enter an instance whose bytes are already durable, and queue its analysis and its study's report.
 
@@ -53,7 +54,24 @@ def receive(
         From the bytes that count for this instance, where there are some and they are not the same.
     from_archive
         Its sender may correct what others have sent.
+    is_urgent
+        Its sender is waiting: everything of its study goes first from now on, also what is queued already.
     """
+    receipt = _receive(connection, received, quiet_seconds, now, difference, from_archive=from_archive)
+    if is_urgent:
+        queue.hasten(connection, received.study_instance_uid)
+    return receipt
+
+
+def _receive(
+    connection: Connection,
+    received: ReceivedInstance,
+    quiet_seconds: float,
+    now: float,
+    difference: Difference,
+    *,
+    from_archive: bool,
+) -> Receipt:
     known = connection.execute(
         select(instances.c.id, instances.c.object_key, instances.c.is_prior, instances.c.source).where(
             instances.c.sop_instance_uid == received.sop_instance_uid
@@ -111,6 +129,12 @@ def queue_report(connection: Connection, study_instance_uid: str, not_before: fl
         .where(instances.c.study_instance_uid == study_instance_uid, instances.c.is_prior)
         .values(is_prior=False)
     )
+    priority = queue.study_priority(connection, study_instance_uid)
+    connection.execute(
+        update(jobs)
+        .where(jobs.c.study_instance_uid == study_instance_uid, jobs.c.priority > priority)
+        .values(priority=priority)
+    )
     put_off = connection.execute(
         update(jobs)
         .where(
@@ -132,6 +156,7 @@ def queue_report(connection: Connection, study_instance_uid: str, not_before: fl
         kind=JobKind.REPORT,
         study_instance_uid=study_instance_uid,
         revision=(latest or 0) + 1,
+        priority=priority,
     )
 
 
@@ -158,6 +183,7 @@ def _enter(connection: Connection, received: ReceivedInstance, quiet_seconds: fl
             kind=JobKind.ANALYSE,
             study_instance_uid=received.study_instance_uid,
             instance_id=instance_id,
+            priority=Priority.EARLIER_FILM if received.is_prior else Priority.ROUTINE,
         )
         if not received.is_prior:
             queue_report(connection, received.study_instance_uid, now + quiet_seconds, now)

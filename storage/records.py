@@ -1,7 +1,7 @@
 """The rows of the database as values: frozen, and named as the field names them."""
 
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Any
 
 from storage.states import State
@@ -12,6 +12,15 @@ class JobKind(StrEnum):
 
     ANALYSE = "analyse"
     REPORT = "report"
+
+
+class Priority(IntEnum):
+    """Whose turn it is: a job or a delivery with a lower number goes first, whatever else is due."""
+
+    URGENT = 0
+    ROUTINE = 1
+    EARLIER_FILM = 2
+    """Fetched to be compared with; nobody waits for its own answer."""
 
 
 class Receipt(StrEnum):

@@ -30,6 +30,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.schema import SchemaItem
 
+from storage.records import Priority
 from storage.states import JOB_STATES, State
 
 metadata = MetaData(
@@ -62,6 +63,10 @@ def _state_columns(states: Iterable[State]) -> list[SchemaItem]:
         Column("ended_at", Float),
         CheckConstraint("state IN (" + ", ".join(f"'{state}'" for state in states) + ")", name="state"),
     ]
+
+
+def _priority_column() -> Column[int]:
+    return Column("priority", Integer, nullable=False, server_default=str(int(Priority.ROUTINE)))
 
 
 instances = Table(
@@ -119,10 +124,12 @@ jobs = Table(
     Column("study_instance_uid", UID, nullable=False),
     Column("instance_id", ForeignKey(instances.c.id)),
     Column("revision", Integer),
+    _priority_column(),
     *_state_columns(JOB_STATES),
     UniqueConstraint("instance_id"),
     UniqueConstraint("study_instance_uid", "revision"),
-    Index(None, "state", "kind", "not_before"),
+    # a claim takes the first row of a range of this index
+    Index(None, "state", "kind", "priority", "not_before"),
     Index(None, "study_instance_uid", "kind", "state"),
 )
 
@@ -189,9 +196,10 @@ deliveries = Table(
     Column("sent_sop_instance_uid", UID, index=True),
     # when the destination first said that it has the object
     Column("delivered_at", Float),
+    _priority_column(),
     *_state_columns(State),
     UniqueConstraint("result_id", "destination"),
-    Index(None, "state", "destination", "not_before"),
+    Index(None, "state", "destination", "priority", "not_before"),
     Index(None, "delivered_at"),
 )
 

@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, case, func, or_, select
 
-from storage.records import JobKind
+from storage import queue
+from storage.records import JobKind, Priority
 from storage.schema import conflicting_objects, deliveries, fetches, instances, jobs, predictions, results
 from storage.states import JOB_STATES, OPEN, State
 
@@ -51,6 +52,7 @@ def list_jobs(
             jobs.c.id,
             jobs.c.kind,
             jobs.c.state,
+            _priority(jobs),
             jobs.c.attempts,
             jobs.c.reason,
             jobs.c.not_before,
@@ -68,6 +70,7 @@ def list_jobs(
         deliveries.c.id,
         deliveries.c.destination,
         deliveries.c.state,
+        _priority(deliveries),
         deliveries.c.attempts,
         deliveries.c.reason,
         deliveries.c.status,
@@ -145,6 +148,7 @@ def study(connection: Connection, study_instance_uid: str) -> dict[str, Any]:
 
     return {
         "study_instance_uid": study_instance_uid,
+        "is_urgent": queue.study_priority(connection, study_instance_uid) is Priority.URGENT,
         "instances": rows(
             select(
                 instances.c.sop_instance_uid,
@@ -257,6 +261,12 @@ def waiting_for_a_person(connection: Connection) -> tuple[list[int], list[int]]:
     job_ids = select(jobs.c.id).where(_JOB_FOR_A_PERSON)
     delivery_ids = select(deliveries.c.id).where(_DELIVERY_FOR_A_PERSON)
     return list(connection.execute(job_ids).scalars()), list(connection.execute(delivery_ids).scalars())
+
+
+def _priority(table: Table) -> ColumnElement[str]:
+    """The column `priority` as a word."""
+    words = {int(priority): priority.name.lower() for priority in Priority}
+    return case(words, value=table.c.priority).label("priority")
 
 
 def _by_state(connection: Connection, table: Table, states: Iterable[State]) -> dict[str, int]:

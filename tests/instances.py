@@ -35,14 +35,21 @@ def instance(number: int = 1, study: str = "1.2.3", **changes: object) -> Receiv
     return ReceivedInstance(**{**values, **changes})  # type: ignore[arg-type]
 
 
-def receive(folder: DataFolder, arrived: ReceivedInstance, now: float = NOW, quiet: float = 2.0) -> Receipt:
+def receive(
+    folder: DataFolder,
+    arrived: ReceivedInstance,
+    now: float = NOW,
+    quiet: float = 2.0,
+    *,
+    is_urgent: bool = False,
+) -> Receipt:
     with folder.database.write(Step.BY_HAND) as connection:
-        return reception.receive(connection, arrived, quiet, now)
+        return reception.receive(connection, arrived, quiet, now, is_urgent=is_urgent)
 
 
 def claim(folder: DataFolder, kind: JobKind, now: float = NOW, owner: str = OWNER) -> Job | None:
     with folder.database.write(Step.BY_HAND) as connection:
-        return queue.claim_job(connection, kind, owner, now, 60.0)
+        return queue.claim_job(connection, [kind], owner, now, 60.0)
 
 
 def claimed(folder: DataFolder, kind: JobKind, now: float = NOW, owner: str = OWNER) -> Job:

@@ -9,6 +9,9 @@ rejected   image not analysable, or result refused for good by the destination: 
 failed     waits for a person: see the reason, mend it, then `dicom-node retry`
 dismissed  failed or was refused, and a person has looked (`dicom-node dismiss`)
 
+What is urgent goes first: all of a study of which an image was sent with Priority HIGH, or ordered as STAT or HIGH.
+Earlier films, fetched to be compared with, go last.
+
 The newest 1000 jobs and 1000 deliveries are listed. `--for-a-person` is what `dicom-node status` counts: what failed,
 and deliveries that were refused.
 """
@@ -54,7 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
     table.add_column("study", overflow="fold")
     for row in rows:
         waits = row["not_before"] - now if row["state"] == State.QUEUED else 0
-        what = row["kind"] + (f" to {row['destination']}" if "destination" in row else "")
+        urgent = "urgent " if row["priority"] == "urgent" else ""
+        what = urgent + row["kind"] + (f" to {row['destination']}" if "destination" in row else "")
         table.add_row(
             row["id"],
             what,

@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _lines(study: dict[str, Any]) -> list[str]:
-    lines = [f"study {study['study_instance_uid']}"]
+    lines = [f"study {study['study_instance_uid']}" + (", urgent" if study["is_urgent"] else "")]
     for row in study["instances"]:
         again = f", {row['times_received']} times" if row["times_received"] > 1 else ""
         how = "fetched as an earlier film" if row["is_prior"] else "received"

@@ -82,7 +82,7 @@ def test_a_delivery_keeps_all_it_had_and_may_then_be_committed(folder: DataFolde
         kept = connection.execute(text("SELECT * FROM deliveries")).mappings().one()
         assert {**kept} == {
             "id": 7, "result_id": 1, "destination": "pacs", "status": 0, "sent_sop_instance_uid": "1.9",
-            "delivered_at": 5.0, "state": "done", "attempts": 3, "not_before": 2.0, "owner": None,
+            "delivered_at": 5.0, "priority": 1, "state": "done", "attempts": 3, "not_before": 2.0, "owner": None,
             "lease_until": None, "reason": None, "queued_at": 1.0, "first_claimed_at": 2.5, "ended_at": 5.0,
         }  # fmt: skip
         connection.execute(text("UPDATE deliveries SET state = 'committed'"))
