@@ -32,6 +32,7 @@ COMMANDS = {
     "retry": ("dicom_node.commands.retry", "queue failed or refused jobs and deliveries again"),
     "dismiss": ("dicom_node.commands.dismiss", "end deliveries that failed or were refused, once seen"),
     "report": ("dicom_node.commands.report", "report a study again, with the settings of today"),
+    "audit": ("dicom_node.commands.audit", "read the audit trail, or verify that nobody has changed it"),
     "process": ("dicom_node.commands.process", "analyse files without network or database"),
     "train": ("inference.training.train", "train a classifier"),
     "evaluate": ("inference.evaluation.evaluate", "measure a classifier"),

@@ -6,7 +6,8 @@
     jobs (report, one a study and revision) ── results ── deliveries
     commitment_requests                       what archives were asked to promise
     fetches                                   whose earlier films are to be got from an archive
-    audit                                     append-only, hash-chained
+    audit                                     append-only (by triggers), hash-chained
+    audit_end                                 one row: how far the trail goes, and what of it was sent
 
 Rows stay when the objects they name are removed by retention: they are the proof of where a radiograph ended.
 """
@@ -239,4 +240,14 @@ audit = Table(
     Column("event", String(64), nullable=False),
     Column("detail", JSON, nullable=False),
     Column("digest", String(64), nullable=False),
+)
+
+audit_end = Table(
+    "audit_end",
+    metadata,
+    Column("id", Integer, CheckConstraint("id = 1", name="one_row"), primary_key=True),
+    Column("last_id", Integer, nullable=False),
+    Column("digest", String(64), nullable=False),
+    # the last record that was sent to the syslog server
+    Column("sent_id", Integer, nullable=False),
 )

@@ -14,8 +14,9 @@ class Step(StrEnum):
     NODE_STARTED = "node_started"
     NODE_STOPPED = "node_stopped"
     BY_HAND = "by_hand"
-    """What a person changes by a command."""
+    """What a person changes by a command, and that a person looked."""
 
+    AUDIT_SENT = "audit_sent"
     ASSOCIATION_REFUSED = "association_refused"
     INSTANCE_RECEIVED = "instance_received"
 

@@ -146,37 +146,6 @@ def test_commands_say_when_no_node_has_run_yet(tmp_path: Path) -> None:
         DataFolder.existing(tmp_path)
 
 
-def test_the_audit_trail_is_whole_as_long_as_nobody_touches_it(folder: DataFolder) -> None:
-    with folder.database.write(Step.BY_HAND) as connection:
-        for number in range(5):
-            audit.append(connection, float(number), "instance_new", sop_instance_uid=f"1.2.{number}")
-        assert audit.first_broken(connection) is None
-
-
-@pytest.mark.parametrize(
-    "tampering",
-    [
-        "UPDATE audit SET event = 'nothing' WHERE id = 3",
-        "UPDATE audit SET detail = '{}' WHERE id = 3",
-        "UPDATE audit SET at = 7 WHERE id = 3",
-    ],
-)
-def test_a_changed_audit_record_is_found(folder: DataFolder, tampering: str) -> None:
-    with folder.database.write(Step.BY_HAND) as connection:
-        for number in range(5):
-            audit.append(connection, float(number), "instance_new", sop_instance_uid=f"1.2.{number}")
-        connection.execute(text(tampering))
-        assert audit.first_broken(connection) == 3
-
-
-def test_a_missing_audit_record_is_found(folder: DataFolder) -> None:
-    with folder.database.write(Step.BY_HAND) as connection:
-        for number in range(5):
-            audit.append(connection, float(number), "instance_new")
-        connection.execute(text("DELETE FROM audit WHERE id = 3"))
-        assert audit.first_broken(connection) == 4
-
-
 def test_a_violated_constraint_is_no_trouble_of_the_disk(folder: DataFolder) -> None:
     with (
         pytest.raises(Exception, match="NOT NULL") as caught,
