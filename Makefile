@@ -6,7 +6,7 @@
 #   make PYTHON=/opt/python install  a Python of one's own choice
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults install format pictures docs clean peers
+.PHONY: help demo test faults install format pictures docs lock clean peers
 
 # PyTorch's build: "cpu", from https://download.pytorch.org/whl/cpu where that is reached, or "cuda", from PyPI.
 TORCH ?= cpu
@@ -53,15 +53,19 @@ docs: $(NODE_STAMP) ## write the shipped model's figures into README and docs/ a
 	$(BIN)/python -m inference.evaluation.document inference/models/pneumonia README.md docs/*.md
 	$(BIN)/dicom-node conformance --config config/node.toml > docs/conformance.md
 
+lock: $(TEST_STAMP) ## resolve every dependency anew into locks/, and list their licences
+	$(BIN)/python locks/write.py
+	$(BIN)/python locks/licences.py
+
 clean: ## remove what these commands made; never data
 	rm -rf .venv .peers build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(NODE_STAMP): .venv/created pyproject.toml install.py
+$(NODE_STAMP): .venv/created pyproject.toml install.py locks/demo.txt
 	$(BIN)/python install.py --torch $(TORCH) --editable ".[demo,training]"
 	@rm -f .venv/installed-node-* && touch $@
 
-$(TEST_STAMP): .venv/created pyproject.toml install.py
+$(TEST_STAMP): .venv/created pyproject.toml install.py locks/test.txt
 	$(BIN)/python install.py --torch $(TORCH) --editable ".[test]"
 	@rm -f .venv/installed-test-* && touch $@
 

@@ -2,11 +2,13 @@
 
     python install.py [--torch cpu|cuda] WHAT PIP INSTALLS...        e.g.  --editable ".[demo]"
 
+Every file that is installed is one whose SHA-256 stands in locks/: pip takes no other, wherever it comes from.
+
 On Linux, PyPI's torch brings gigabytes of CUDA. The builds for the CPU lie on PyTorch's own index, so torch
 and torchvision are tried there first: those two alone, with a short time-out and no second try. Where that
 index cannot be reached, or for ``--torch cuda``, plain pip decides with the indexes it is configured for.
 
-Needs nothing but Python 3.11 and pip. The versions are those that pyproject.toml pins.
+Needs nothing but Python 3.11 and pip.
 """
 
 import argparse
@@ -15,9 +17,11 @@ import re
 import subprocess
 import sys
 import tempfile
-import tomllib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+LOCKS = Path(__file__).with_name("locks")
+HASHED = ("install", "--no-deps", "--require-hashes")
 
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 CPU_BUILDS = ("torch", "torchvision")
@@ -32,42 +36,54 @@ def main() -> int:
     if not what:
         parser.error("say what to install, for example .")
 
+    lock = LOCKS / lock_of(what)
     if arguments.torch == "cuda":
         if installed("torch").endswith("+cpu"):
             pip("uninstall", "--yes", *CPU_BUILDS)  # it satisfies the same pin
     else:
-        install_cpu_builds(pinned(Path(__file__).with_name("pyproject.toml")))
-    return pip("install", *what)
+        install_cpu_builds()
+    failed = pip(*HASHED, "--requirement", str(lock))
+    if not failed and not installed("torch").endswith("+cpu"):
+        failed = pip(*HASHED, "--requirement", str(LOCKS / "cuda.txt"))
+    # all that it needs is there by now, what builds it included
+    return failed or pip("install", "--no-deps", "--no-build-isolation", *what)
 
 
-def install_cpu_builds(pins: dict[str, str]) -> None:
-    """Try PyTorch's CPU index for what is not installed yet.
+def lock_of(what: list[str]) -> str:
+    """Name the list of files for what is to be installed, by its extras: ``.[demo,training]``."""
+    extras = set(re.findall(r"\w+", "".join(re.findall(r"\[(.*?)\]", " ".join(what)))))
+    if "test" in extras:
+        return "test.txt"
+    return "demo.txt" if extras else "node.txt"
 
-    Parameters
-    ----------
-    pins
-        The version of each distribution.
-    """
-    missing = [
-        f"{name}=={pins[name]}" for name in CPU_BUILDS if installed(name).partition("+")[0] != pins[name]
-    ]
+
+def install_cpu_builds() -> None:
+    """Try PyTorch's CPU index for what is not installed yet."""
+    lock = (LOCKS / "cpu.txt").read_text(encoding="utf-8")
+    pins = dict(re.findall(r"(?m)^(\w+)==([\w.]+)\+cpu", lock))
+    missing = [name for name in CPU_BUILDS if installed(name).partition("+")[0] != pins[name]]
     if not missing:
         return
     print(f"Trying PyTorch's CPU index for {' and '.join(missing)}", flush=True)
     with tempfile.TemporaryDirectory() as nothing:
+        wanted = Path(nothing) / "wanted.txt"
+        entries = re.split(r"(?m)^(?=\w)", lock)
+        wanted.write_text(
+            "".join(each for each in entries if each.partition("==")[0] in missing), encoding="utf-8"
+        )
         # Indexes from the environment or a pip.conf must not answer here. Their list cannot be emptied, only
         # replaced; certificate and proxy stay as they are configured.
         others = {"PIP_EXTRA_INDEX_URL": Path(nothing).as_uri(), "PIP_FIND_LINKS": nothing}
         failed = pip(
-            "install",
-            "--no-deps",  # what they need comes from the usual index
+            *HASHED,
             "--index-url",
             CPU_INDEX,
             "--timeout",
             str(TIMEOUT_SECONDS),
             "--retries",
             "0",
-            *missing,
+            "--requirement",
+            str(wanted),
             environment=others,
         )
     if failed:
@@ -76,13 +92,6 @@ def install_cpu_builds(pins: dict[str, str]) -> None:
             "which on Linux may be the one for GPUs (several gigabytes).",
             flush=True,
         )
-
-
-def pinned(project_file: Path) -> dict[str, str]:
-    """Read the exact version of each dependency from pyproject.toml."""
-    requirements = tomllib.loads(project_file.read_text(encoding="utf-8"))["project"]["dependencies"]
-    matches = (re.fullmatch(r"([\w.-]+)==([\w.]+)", requirement) for requirement in requirements)
-    return {match[1]: match[2] for match in matches if match}
 
 
 def installed(name: str) -> str:

@@ -5,11 +5,13 @@ a skip everywhere: ``optional peer missing:``.
 """
 
 import os
+import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pynetdicom import _config
 
 from storage.folder import DataFolder
 
@@ -41,6 +43,13 @@ def _fail_for_a_missing_peer(report: Any) -> None:
     if reason.removeprefix("Skipped: ").startswith(PEER_MISSING):
         report.outcome = "failed"
         report.longrepr = f"{reason} (CI runs with every peer)"
+
+
+@pytest.fixture(autouse=True)
+def _libraries_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give libraries their own settings back after a test in whose process a node received: see dicom_node.intake."""
+    monkeypatch.setattr(_config, "STORE_RECV_CHUNKED_DATASET", False)
+    monkeypatch.setattr(tempfile, "tempdir", None)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ DEBIAN_PEERS = "dcmtk orthanc orthanc-dicomweb chromium"
 # Stands where pip would: writes down how it was called, and fails for the indexes that it is told to fail for.
 FAKE_PIP = """
 import json, os, sys
-call = {"arguments": sys.argv[1:], "environment": {k: v for k, v in os.environ.items() if k.startswith("PIP_")}}
+requirements = open(sys.argv[-1]).read() if "--requirement" in sys.argv else ""
+environment = {k: v for k, v in os.environ.items() if k.startswith("PIP_")}
+call = {"arguments": sys.argv[1:], "requirements": requirements, "environment": environment}
 with open(os.environ["CALLS"], "a") as calls:
     calls.write(json.dumps(call) + "\\n")
 sys.exit(1 if os.environ.get("UNREACHABLE", "nothing") in " ".join(sys.argv) else 0)
@@ -82,25 +85,52 @@ def machine(tmp_path: Path) -> Machine:
 # PyTorch's build
 
 
+def hashed(*options: str, lock: str) -> list[str]:
+    """What is asked of pip for one of the lists of files."""
+    return [
+        "install",
+        "--no-deps",
+        "--require-hashes",
+        *options,
+        "--requirement",
+        str(REPOSITORY / "locks" / lock),
+    ]
+
+
+def itself(*what: str) -> list[str]:
+    return ["install", "--no-deps", "--no-build-isolation", *what]
+
+
+@pytest.mark.parametrize(
+    ("what", "lock"), [(".", "node.txt"), (".[demo,training]", "demo.txt"), (".[test]", "test.txt")]
+)
+def test_only_files_of_known_hashes_are_installed(machine: Machine, what: str, lock: str) -> None:
+    machine.has("torch", pins()["torch"] + "+cpu")
+    machine.has("torchvision", pins()["torchvision"])
+    assert machine.install("--editable", what).returncode == 0
+    assert machine.arguments() == [hashed(lock=lock), itself("--editable", what)]
+
+
 def test_torch_and_torchvision_alone_come_from_the_cpu_index(machine: Machine) -> None:
     assert machine.install("--editable", ".[demo]").returncode == 0
-    first, second = machine.arguments()
-    wanted = [f"torch=={pins()['torch']}", f"torchvision=={pins()['torchvision']}"]
-    assert first[0] == "install"
-    assert first[-2:] == wanted
-    assert "--no-deps" in first
-    assert first[first.index("--index-url") + 1] == CPU_INDEX
-    assert second == ["install", "--editable", ".[demo]"]
+    first = machine.calls()[0]
+    assert first["arguments"][:3] == ["install", "--no-deps", "--require-hashes"]
+    assert first["arguments"][first["arguments"].index("--index-url") + 1] == CPU_INDEX
+    assert re.findall(r"(?m)^(\S+) ", first["requirements"]) == [
+        f"torch=={pins()['torch']}+cpu",
+        f"torchvision=={pins()['torchvision']}+cpu",
+    ]
+    assert first["requirements"].count("--hash=sha256:") >= 6
 
 
 def test_an_index_that_cannot_be_reached_costs_seconds_and_then_plain_pip_decides(machine: Machine) -> None:
     machine.environment["UNREACHABLE"] = CPU_INDEX
     result = machine.install("--editable", ".")
     assert result.returncode == 0
-    first, second = machine.arguments()
+    first, second, *_ = machine.arguments()
     assert int(first[first.index("--timeout") + 1]) <= 10
     assert first[first.index("--retries") + 1] == "0"
-    assert second == ["install", "--editable", "."]
+    assert second == hashed(lock="node.txt")
     assert "several gigabytes" in result.stdout
 
 
@@ -112,42 +142,68 @@ def test_other_indexes_do_not_answer_for_the_cpu_index_but_do_for_the_rest(machi
     }
     machine.environment.update(mine)
     machine.install(".")
-    first, second = (call["environment"] for call in machine.calls())
+    first, second, *_ = (call["environment"] for call in machine.calls())
     assert first["PIP_EXTRA_INDEX_URL"].startswith("file://")
     assert first["PIP_FIND_LINKS"] != "/wheels"
     assert first["PIP_CERT"] == "/ca.pem"
     assert second == mine
 
 
-@pytest.mark.parametrize("build", ["", "+cpu", "+cu130"])
-def test_what_is_installed_is_not_downloaded_again(machine: Machine, build: str) -> None:
+@pytest.mark.parametrize("build", ["", "+cu130"])
+def test_a_build_that_is_not_the_cpus_gets_what_it_needs_beside_it(machine: Machine, build: str) -> None:
     machine.has("torch", pins()["torch"] + build)
     machine.has("torchvision", pins()["torchvision"] + build)
     machine.install(".")
-    assert machine.arguments() == [["install", "."]]
+    assert machine.arguments() == [hashed(lock="node.txt"), hashed(lock="cuda.txt"), itself(".")]
 
 
 def test_only_what_is_missing_is_asked_for(machine: Machine) -> None:
     machine.has("torch", pins()["torch"] + "+cpu")
     machine.install(".")
-    assert machine.arguments()[0][-1] == f"torchvision=={pins()['torchvision']}"
-    assert not any(argument.startswith("torch==") for argument in machine.arguments()[0])
-
-
-def test_the_gpu_build_is_what_plain_pip_gives(machine: Machine) -> None:
-    assert machine.install("--torch", "cuda", ".").returncode == 0
-    assert machine.arguments() == [["install", "."]]
+    assert re.findall(r"(?m)^(\w+)==", machine.calls()[0]["requirements"]) == ["torchvision"]
 
 
 def test_the_gpu_build_takes_the_place_of_the_cpu_build(machine: Machine) -> None:
     machine.has("torch", pins()["torch"] + "+cpu")
     machine.install("--torch", "cuda", ".")
-    assert machine.arguments() == [["uninstall", "--yes", "torch", "torchvision"], ["install", "."]]
+    assert machine.arguments()[:2] == [
+        ["uninstall", "--yes", "torch", "torchvision"],
+        hashed(lock="node.txt"),
+    ]
 
 
 def test_a_failed_installation_is_a_failure(machine: Machine) -> None:
     machine.environment["UNREACHABLE"] = "install"
     assert machine.install(".").returncode == 1
+
+
+def test_a_file_that_is_not_the_one_that_was_locked_is_not_installed(tmp_path: Path) -> None:
+    """By the real pip, from a folder: nothing is asked of a network."""
+    wheel = tmp_path / "annotated_types-0.8.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("annotated_types/__init__.py", "raise SystemExit('not ours')")
+        archive.writestr(
+            "annotated_types-0.8.0.dist-info/METADATA", "Name: annotated-types\nVersion: 0.8.0\n"
+        )
+        archive.writestr("annotated_types-0.8.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        archive.writestr("annotated_types-0.8.0.dist-info/RECORD", "")
+    lock = (REPOSITORY / "locks" / "node.txt").read_text()
+    [entry] = re.findall(r"(?ms)^annotated-types==.*?(?=^\w)", lock)
+    wanted = tmp_path / "wanted.txt"
+    wanted.write_text(entry)
+    ran = subprocess.run(
+        [
+            *[sys.executable, "-m", "pip", "--isolated", "download", "--no-index", "--no-deps"],
+            *["--require-hashes", "--find-links", str(tmp_path), "--dest", str(tmp_path / "got")],
+            *["--requirement", str(wanted)],
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 1
+    assert not list(tmp_path.glob("got/*.whl"))
+    assert "hash" in (ran.stdout + ran.stderr).lower()
 
 
 def test_another_word_for_the_build_is_refused(machine: Machine) -> None:
@@ -165,7 +221,8 @@ def checkout(tmp_path: Path) -> Path:
     """What make reads, in a folder of its own."""
     for name in ("Makefile", "pyproject.toml", "install.py"):
         shutil.copy(REPOSITORY / name, tmp_path / name)
-    shutil.copytree(REPOSITORY / ".ci", tmp_path / ".ci")
+    for name in (".ci", "locks"):
+        shutil.copytree(REPOSITORY / name, tmp_path / name)
     return tmp_path
 
 
@@ -192,7 +249,18 @@ def pretend_installed(folder: Path, *stamps: str) -> None:
 
 def test_make_alone_lists_its_commands(checkout: Path) -> None:
     listed = re.findall(r"^make (\w+) ", make(checkout).stdout, re.MULTILINE)
-    assert listed == ["help", "demo", "test", "install", "format", "pictures", "docs", "clean"]
+    assert listed == [
+        "help",
+        "demo",
+        "test",
+        "faults",
+        "install",
+        "format",
+        "pictures",
+        "docs",
+        "lock",
+        "clean",
+    ]
 
 
 def test_an_installation_is_done_once(checkout: Path) -> None:
@@ -200,7 +268,7 @@ def test_an_installation_is_done_once(checkout: Path) -> None:
     assert "install.py" not in make(checkout, "--dry-run", "install").stdout
 
 
-@pytest.mark.parametrize("name", ["pyproject.toml", "install.py"])
+@pytest.mark.parametrize("name", ["pyproject.toml", "install.py", "locks/demo.txt"])
 def test_it_is_done_again_when_what_it_installs_has_changed(checkout: Path, name: str) -> None:
     pretend_installed(checkout, "installed-node-cpu")
     newer = (checkout / ".venv/installed-node-cpu").stat().st_mtime + 5
