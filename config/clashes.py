@@ -9,7 +9,13 @@ from urllib.parse import urlsplit
 from config.errors import Fault
 from config.hl7 import Hl7Destination
 from config.peers import Destination, Source, WebDestination
-from config.sections import PriorsSettings, ReceiverSettings, RetrySettings
+from config.sections import (
+    PriorsSettings,
+    ReceiverSettings,
+    RetentionSettings,
+    RetrySettings,
+    StorageSettings,
+)
 
 
 class ClashError(ValueError):
@@ -25,6 +31,8 @@ def clashes(
     receiver: ReceiverSettings | None,
     retry: RetrySettings | None,
     priors: PriorsSettings | None,
+    storage: StorageSettings | None,
+    retention: RetentionSettings | None,
     sources: Mapping[int, Source],
     destinations: Mapping[int, Destination],
     web_destinations: Mapping[int, WebDestination],
@@ -35,7 +43,7 @@ def clashes(
 
     Parameters
     ----------
-    receiver, retry, priors
+    receiver, retry, priors, storage, retention
         The sections, or None where they have faults of their own.
     sources, destinations, web_destinations, hl7
         Those without faults of their own, by their place in the file: what is wrong with one must not hide
@@ -87,11 +95,24 @@ def clashes(
             "priors.archive",
             f'must be the name of one of [[destinations]]; found "{priors.archive}", which none has',
         )
+    yield from _pairs_in_order(retry, storage, retention)
+
+
+def _pairs_in_order(
+    retry: RetrySettings | None, storage: StorageSettings | None, retention: RetentionSettings | None
+) -> Iterator[Fault]:
+    """Find pairs of which the second must not be below the first."""
     if retry and retry.deliver_longest_seconds < retry.deliver_first_seconds:
         yield Fault(
             "retry.deliver_longest_seconds",
             f"must be at least retry.deliver_first_seconds, which is {retry.deliver_first_seconds:g}; "
             f"found {retry.deliver_longest_seconds:g}",
+        )
+    if storage and retention and retention.free_megabytes < storage.minimum_free_megabytes:
+        yield Fault(
+            "retention.free_megabytes",
+            f"must be at least storage.minimum_free_megabytes, which is {storage.minimum_free_megabytes}: the node "
+            f"would refuse radiographs before it makes room; found {retention.free_megabytes}",
         )
 
 

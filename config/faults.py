@@ -16,7 +16,13 @@ from config.clashes import ClashError, clashes
 from config.errors import Fault
 from config.hl7 import Hl7Destination
 from config.peers import Destination, Source, WebDestination
-from config.sections import PriorsSettings, ReceiverSettings, RetrySettings
+from config.sections import (
+    PriorsSettings,
+    ReceiverSettings,
+    RetentionSettings,
+    RetrySettings,
+    StorageSettings,
+)
 from config.settings import Settings
 
 _SHOWN_CHARACTERS = 60
@@ -182,6 +188,8 @@ def _clashes_between_valid_parts(document: Mapping[str, Any]) -> Iterator[Fault]
         receiver=_valid(ReceiverSettings, document.get("receiver", {})),
         retry=_valid(RetrySettings, document.get("retry", {})),
         priors=_valid(PriorsSettings, document.get("priors", {})),
+        storage=_valid(StorageSettings, document.get("storage", {})),
+        retention=_valid(RetentionSettings, document.get("retention", {})),
         sources=sources,
         destinations=destinations,
         web_destinations=_valid_entries(WebDestination, document.get("web_destinations")),

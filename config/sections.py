@@ -86,6 +86,7 @@ class RetentionSettings(Section):
     """``[retention]``: how long a finished study is kept."""
 
     days: float = Field(default=30.0, ge=0, le=36500)
+    free_megabytes: int = Field(default=4096, ge=0, le=10**9)
 
 
 class LoggingSettings(Section):

@@ -95,6 +95,8 @@ class Settings(Section):
                 receiver=self.receiver,
                 retry=self.retry,
                 priors=self.priors,
+                storage=self.storage,
+                retention=self.retention,
                 sources=dict(enumerate(self.sources)),
                 destinations=dict(enumerate(self.destinations)),
                 web_destinations=dict(enumerate(self.web_destinations)),

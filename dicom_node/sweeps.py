@@ -20,6 +20,7 @@ from storage.schema import deliveries, fetches, jobs
 from storage.steps import Step
 
 LEASES_EVERY_SECONDS = 15
+ROOM_EVERY_SECONDS = 15  # it only asks the disk, where there is room
 HOUR_SECONDS = 3600
 DAY_SECONDS = 86400
 NIGHT_HOUR = 3  # archives have least to do
@@ -48,6 +49,7 @@ class Sweeps:
         for sweep, seconds in (
             (self.expire_leases, LEASES_EVERY_SECONDS),
             (self.bring_forward, LEASES_EVERY_SECONDS),
+            (self.make_room, ROOM_EVERY_SECONDS),
             (self.remove_finished_studies, HOUR_SECONDS),
             (self.remove_leftovers, HOUR_SECONDS),
             (self.remove_orphans, DAY_SECONDS),
@@ -87,6 +89,24 @@ class Sweeps:
         """Apply retention; return how many studies were removed."""
         before = now - self._settings.retention.days * DAY_SECONDS
         return retention.remove_finished(self._folder.database, self._folder.objects, before, now)
+
+    def make_room(self, now: float) -> int:
+        """Remove finished studies before their time, the oldest first, while the disk has too little room.
+
+        Returns how many studies were removed.
+        """
+        wanted = self._settings.retention.free_megabytes * 1_000_000
+        objects = self._folder.objects
+
+        def has_room() -> bool:
+            return objects.free_bytes() >= wanted
+
+        if has_room():
+            return 0
+        removed = retention.remove_finished(self._folder.database, objects, now, now, has_room)
+        if not has_room():
+            _log.warning("disk_almost_full", reason="nothing more is finished and delivered")
+        return removed
 
     def remove_orphans(self, now: float) -> int:
         """Delete objects that no row needs; return how many files."""

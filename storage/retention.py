@@ -1,10 +1,13 @@
-"""Removing what has served: the objects of studies that are finished, delivered and old enough.
+"""Removing what has served: the objects of studies that are finished, delivered and old enough, or in the way.
 
 Rows stay: they are the proof of where a radiograph ended. What is not yet delivered, failed and waiting for a
 person, or still in work is never removed, however old it is or however full the disk.
 """
 
+from collections.abc import Callable
+
 from sqlalchemy import CompoundSelect, Connection, exists, or_, select, union_all, update
+from sqlalchemy.sql import func
 
 from storage.engine import Database
 from storage.objects import ObjectStore
@@ -12,29 +15,42 @@ from storage.schema import conflicting_objects, deliveries, instances, jobs, res
 from storage.states import State
 from storage.steps import Step
 
-STUDIES_AT_ONCE = 20
+STUDIES_AT_ONCE = 50
 JOB_FINISHED = (State.DONE, State.REJECTED)
 DELIVERY_FINISHED = (State.DONE, State.COMMITTED, State.DISMISSED)
 
 
-def remove_finished(database: Database, objects: ObjectStore, received_before: float, now: float) -> int:
+def remove_finished(
+    database: Database,
+    objects: ObjectStore,
+    received_before: float,
+    now: float,
+    is_enough: Callable[[], bool] = lambda: False,
+) -> int:
     """Remove the objects of finished studies of which nothing was received or made since `received_before`.
 
-    Works in small transactions, so that the receiver never waits for it. The row is marked first: a crash in
-    between leaves a file that nothing needs (`remove_orphans`), never a row that promises a file that is gone.
+    The oldest go first, until there are none or it `is_enough`. Each is a transaction of its own, so that the receiver
+    never waits for it. The row is marked first: a crash in between leaves a file that nothing needs
+    (`remove_orphans`), never a row that promises a file that is gone.
 
     Returns the number of studies whose objects were removed.
     """
     total = 0
     while True:
-        with database.write(Step.STUDIES_REMOVED) as connection:
+        with database.read() as connection:
             studies = _finished(connection, received_before)
-            keys = [key for study in studies for key in _mark_removed(connection, study, now)]
         if not studies:
             return total
-        for key in keys:
-            objects.remove(key)
-        total += len(studies)
+        for study in studies:
+            if is_enough():
+                return total
+            with database.write(Step.STUDIES_REMOVED) as connection:
+                # what has come since it was looked for makes it one that is not finished
+                of_study = _finished(connection, received_before, study)
+                keys = _mark_removed(connection, study, now) if of_study else []
+            for key in keys:
+                objects.remove(key)
+            total += bool(keys)
 
 
 def remove_orphans(
@@ -74,12 +90,16 @@ def _needed(keys: set[str], received_before: float) -> CompoundSelect[tuple[str]
     )
 
 
-def _finished(connection: Connection, received_before: float) -> list[str]:
+def _finished(connection: Connection, received_before: float, study_instance_uid: str = "") -> list[str]:
+    """Return the oldest studies that may go, or this one if it may."""
     # a study may have results and no image any more: they were moved to another one
     kept = union_all(
         *(
-            select(table.c.study_instance_uid).where(table.c.object_removed_at.is_(None))
-            for table in (instances, results)
+            select(table.c.study_instance_uid, at.label("at")).where(
+                table.c.object_removed_at.is_(None),
+                *([table.c.study_instance_uid == study_instance_uid] if study_instance_uid else []),
+            )
+            for table, at in ((instances, instances.c.received_at), (results, results.c.created_at))
         )
     ).subquery()
     study = kept.c.study_instance_uid
@@ -99,7 +119,8 @@ def _finished(connection: Connection, received_before: float) -> list[str]:
         connection.execute(
             select(study)
             .where(~received_later, ~made_later, ~unfinished_job, ~undelivered)
-            .distinct()
+            .group_by(study)
+            .order_by(func.max(kept.c.at))
             .limit(STUDIES_AT_ONCE)
         ).scalars()
     )

@@ -74,6 +74,7 @@ def test_the_answer_is_out_of_resources_when_the_disk_is_almost_full(
     own_node: NodeProcess, own_pacs: Pacs, tmp_path: Path
 ) -> None:
     own_node._settings += "\n[storage]\nminimum_free_megabytes = 900000000"
+    own_node._settings += "\n[retention]\nfree_megabytes = 900000000"
     own_node.write_config(own_pacs.port)
     own_node.start()
     film = chest_film(study="no room")

@@ -1,12 +1,12 @@
 """Retention: what is finished, delivered and old goes; nothing else does."""
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from storage import ledger, queue, reception, retention
 from storage.folder import DataFolder
 from storage.records import Difference, Receipt
-from storage.schema import deliveries, jobs
+from storage.schema import deliveries, jobs, results
 from storage.states import State
 from storage.steps import Step
 from tests.instances import NOW, OWNER, analyse, claim_delivery, instance, receive, report, result
@@ -69,6 +69,57 @@ def test_what_is_kept_by_its_archive_or_dismissed_by_a_person_goes(
         connection.execute(update(deliveries).values(state=state))
     assert sweep(folder) == 1
     assert not folder.objects.path(made).exists()
+
+
+def deliver_study(folder: DataFolder, number: int) -> str:
+    """Let a study of its own go the whole way, the higher its number the later; return its radiograph's key."""
+    at = NOW + 20 * number
+    key = folder.objects.put(b"radiograph %d" % number).key
+    receive(folder, instance(number, f"1.2.{number}", object_key=key), now=at)
+    analyse(folder, at + 1)
+    report(folder, [result(number)], now=at + 10)
+    delivery = claim_delivery(folder, now=at + 10)
+    assert delivery is not None
+    with folder.database.write(Step.BY_HAND) as connection:
+        queue.succeed(connection, deliveries, delivery.id, OWNER, at + 11, status=0)
+    return key
+
+
+def test_for_want_of_room_the_oldest_go_first_and_no_more_than_are_in_the_way(folder: DataFolder) -> None:
+    keys = [deliver_study(folder, number) for number in (3, 1, 4, 2)]
+
+    def is_enough() -> bool:
+        return sum(folder.objects.path(key).exists() for key in keys) <= 2
+
+    assert retention.remove_finished(folder.database, folder.objects, AGES, LATER, is_enough) == 2
+    assert [folder.objects.path(key).exists() for key in keys] == [True, False, True, False]
+    assert retention.remove_finished(folder.database, folder.objects, AGES, LATER, is_enough) == 0
+
+
+@pytest.mark.parametrize(
+    "state", [State.QUEUED, State.RUNNING, State.DELIVERED, State.FAILED, State.REJECTED]
+)
+def test_for_want_of_room_nothing_goes_that_is_not_delivered(folder: DataFolder, state: State) -> None:
+    keys = [deliver_study(folder, number) for number in (1, 2)]
+    with folder.database.write(Step.BY_HAND) as connection:
+        of_first = select(results.c.id).where(results.c.study_instance_uid == "1.2.1")
+        connection.execute(update(deliveries).where(deliveries.c.result_id.in_(of_first)).values(state=state))
+    assert retention.remove_finished(folder.database, folder.objects, AGES, LATER) == 1
+    assert [folder.objects.path(key).exists() for key in keys] == [True, False]
+
+
+def test_a_study_that_goes_on_while_others_are_removed_stays(folder: DataFolder) -> None:
+    keys = [deliver_study(folder, number) for number in (1, 2)]
+    late = folder.objects.put(b"late").key
+
+    def a_late_image_comes() -> bool:
+        if folder.objects.path(keys[0]).exists():
+            return False
+        receive(folder, instance(3, "1.2.2", object_key=late), now=LATER)
+        return False
+
+    retention.remove_finished(folder.database, folder.objects, AGES, LATER, a_late_image_comes)
+    assert [folder.objects.path(key).exists() for key in (*keys, late)] == [False, True, True]
 
 
 UNFINISHED = [State.QUEUED, State.RUNNING, State.DELIVERED, State.FAILED, State.REJECTED]

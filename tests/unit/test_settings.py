@@ -414,6 +414,12 @@ def test_the_longest_wait_is_not_shorter_than_the_first(faults: Any) -> None:
     }
 
 
+def test_room_is_made_before_radiographs_are_refused(faults: Any) -> None:
+    found = faults("[storage]\nminimum_free_megabytes = 5000\n")
+    assert list(found) == ["retention.free_megabytes"]
+    assert "at least storage.minimum_free_megabytes, which is 5000" in found["retention.free_megabytes"]
+
+
 # Faults
 
 
@@ -484,7 +490,7 @@ def test_printed_it_is_one_line_for_each_fault_and_each_names_the_file(load: Any
             "port",
             'did you mean "port" in [receiver] or "port" in [[destinations]] or "port" in [[hl7]]?',
         ),
-        ("[retention]\nzzz = 1", "retention.zzz", "here are allowed: days"),
+        ("[storage]\nzzz = 1", "storage.zzz", "here are allowed: minimum_free_megabytes"),
         (destination() + "prot = 1", "destinations[0].prot", 'did you mean "port"?'),
         ("[model]\nthreshold = 0.4", "model.threshold", "uncertain = [t, t] is now"),
     ],
