@@ -1,46 +1,53 @@
-"""The analysing process: decoders and network run here, where they can be killed, replaced and do no harm.
+"""The analysing process: decoders and network run there, where they can be killed, replaced and do no harm.
 
-The parent asks over a pipe and waits at most until a deadline; a child that hangs is killed, one that died is
-replaced at the next question, and one that answered often enough is retired, so that nothing can grow in it.
-It ends by itself when its parent is gone, because its end of the pipe then reads as closed.
+The parent asks over a pipe (`dicom_node.pipe`) and waits at most until a deadline; a process that hangs is killed with
+all that it has started, one that died or answers nonsense is replaced at the next question, and one that answered
+often enough is retired, so that nothing can grow in it. What runs in it is `dicom_node.child_main`.
 """
 
-import multiprocessing
+import contextlib
 import os
-import re
-import resource
 import signal
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
+import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
-from typing import cast
+from typing import TypeVar
+
+from pydantic import TypeAdapter
 
 from config.settings import Settings
-from dicom_node import logs
 from dicom_node.errors import AnalysisDied, AnalysisFailed, ModelRefused
-from inference.card import SHIPPED, ModelCard
-from inference.errors import ModelDamaged
+from dicom_node.pipe import Pipe
+from dicom_node.tasks import (
+    LOADED,
+    OUTCOME,
+    REPORT,
+    START,
+    TASK,
+    Failure,
+    FilmTask,
+    Refusal,
+    ResultObject,
+    Start,
+    StudyTask,
+)
+from inference.card import SHIPPED, ModelCard, identity
+from inference.prediction import Outcome
 
+COMMAND = (sys.executable, "-P", "-m", "dicom_node.child_main")
+"""-P: a file in the folder where the node was started is not to be taken for one of its modules."""
 START_SECONDS = 120.0  # libraries and model: about a second; a cold disk and a busy machine: more
-MEMORY_BYTES = 4 * 1024**3
-"""What a data set that inflates to gigabytes may take before it gets a MemoryError, and the machine none."""
+LONGEST_ANSWER = 1024**2
+"""Bytes of JSON; a prediction has some thousand, and the contents of results do not count."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    error_type: str
-    where: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Refusal:
-    sentence: str
+Sent = TypeVar("Sent")
+Received = TypeVar("Received")
 
 
 class AnalysisProcess:
-    """One child process that answers `ask`; started by `ensure_started`, or by the first question.
+    """One child process that answers questions; started by `ensure_started`, or by the first question.
 
     Parameters
     ----------
@@ -54,10 +61,15 @@ class AnalysisProcess:
         self._settings = settings
         self._card = card
         self._niceness = niceness
-        self._context = multiprocessing.get_context("spawn")  # a fork would copy the parent's threads' locks
-        self._process: BaseProcess | None = None
-        self._pipe: Connection | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pipe: Pipe | None = None
         self._answered = 0
+        self._ended = False
+
+    @property
+    def pid(self) -> int | None:
+        """The process's number, as long as there is one."""
+        return None if self._process is None else self._process.pid
 
     def ensure_started(self) -> None:
         """Start the process if it is not there or has answered often enough, and wait until its model is loaded:
@@ -71,116 +83,108 @@ class AnalysisProcess:
             The model is damaged, or was changed since its card was read.
         """
         fresh = self._answered < self._settings.model.images_per_process
-        if fresh and self._process is not None and self._process.is_alive():
+        if fresh and self._process is not None and self._process.poll() is None:
             return
         self.stop()
-        ours, theirs = self._context.Pipe()
-        self._process = self._context.Process(
-            target=_serve, args=(theirs, self._settings, self._niceness), name="analysis", daemon=True
-        )
-        self._process.start()
-        theirs.close()
-        self._pipe = ours
-        self._answered = 0
-        loaded = self._receive(START_SECONDS)
-        if isinstance(loaded, _Refusal):
+        pipe = self._start()
+        start = Start(self._settings.model_dump(mode="json"), self._niceness)
+        loaded = self._converse(pipe, START, start, LOADED, START_SECONDS)
+        if isinstance(loaded, Refusal):
             self.stop()
             raise ModelRefused(loaded.sentence)
-        if _identity(cast(ModelCard, loaded)) != _identity(self._card):
+        if loaded != identity(self._card):
             self.stop()
             raise ModelRefused(
                 f"{self._settings.model.bundle or SHIPPED}: not the model that was there when the node was started; "
                 "put that one back, or start the node again with this one"
             )
 
-    def ask(self, name: str, argument: object, deadline_seconds: float) -> object:
-        """Let the child call the Analyst's method `name` with `argument`, and return its answer.
+    def analyse(self, path: Path, deadline_seconds: float) -> Outcome:
+        """Let the child look at a film.
 
         Raises
         ------
         AnalysisDied
-            The child died or did not answer in time; it is gone, and the next question starts another one.
+            The child died, answered nonsense or did not answer in time; it is gone, and the next question starts
+            another one.
         AnalysisFailed
-            The method raised; the child lives.
+            It met an error that nobody foresaw, and lives.
         ModelRefused
             A child had to be started, and found another model.
         """
-        self.ensure_started()
-        try:
-            self._connection.send((name, argument))
-        except OSError:
-            self.stop()
-            raise AnalysisDied("worker_died") from None
-        self._answered += 1
-        return self._receive(deadline_seconds)
+        outcome = self._ask(FilmTask(path), OUTCOME, deadline_seconds)
+        if isinstance(outcome, Failure):
+            raise AnalysisFailed(outcome.error_type, outcome.where)
+        return outcome
+
+    def report(self, task: StudyTask, deadline_seconds: float) -> tuple[ResultObject, ...]:
+        """Let the child make the objects of a study's report. Raises as `analyse`."""
+        report = self._ask(task, REPORT, deadline_seconds)
+        if isinstance(report, Failure):
+            raise AnalysisFailed(report.error_type, report.where)
+        return report.results
+
+    def end(self) -> None:
+        """Kill the process under whoever waits for its answer, for good; for another thread than that one."""
+        self._ended = True
+        self._kill()
 
     def stop(self) -> None:
         """End the process, whatever it is doing."""
+        self._kill()
         if self._pipe is not None:
             self._pipe.close()
             self._pipe = None
         if self._process is not None:
-            self._process.kill()
-            self._process.join()
+            self._process.wait()
             self._process = None
 
-    @property
-    def _connection(self) -> Connection:
-        if self._pipe is None:
-            raise AnalysisDied("worker_died")
+    def _start(self) -> Pipe:
+        ours, theirs = socket.socketpair()
+        self._pipe = Pipe(ours, LONGEST_ANSWER)
+        with theirs:
+            # in a session of its own: ctrl-C at a terminal is for the parent to decide, and what the child has
+            # started is killed with it
+            self._process = subprocess.Popen(  # noqa: S603 - a constant
+                COMMAND, stdin=theirs.fileno(), start_new_session=True
+            )
+        self._answered = 0
+        if self._ended:  # while it was being started
+            self._kill()
         return self._pipe
 
-    def _receive(self, deadline_seconds: float) -> object:
-        if not wait([self._connection], deadline_seconds):
-            self.stop()
-            raise AnalysisDied("deadline_exceeded")
+    def _ask(
+        self, task: FilmTask | StudyTask, answer: TypeAdapter[Received], deadline_seconds: float
+    ) -> Received:
+        self.ensure_started()
+        if self._pipe is None:
+            raise AnalysisDied("worker_died")
+        self._answered += 1
+        return self._converse(self._pipe, TASK, task, answer, deadline_seconds)
+
+    def _converse(
+        self,
+        pipe: Pipe,
+        kind: TypeAdapter[Sent],
+        message: Sent,
+        answer: TypeAdapter[Received],
+        deadline_seconds: float,
+    ) -> Received:
+        deadline = time.monotonic() + deadline_seconds
         try:
-            answer = self._connection.recv()
+            pipe.send(kind, message, deadline)
+            return pipe.receive(answer, deadline)
+        except TimeoutError:
+            reason = "deadline_exceeded"
         except (EOFError, OSError):
-            self.stop()
-            raise AnalysisDied("worker_died") from None
-        if isinstance(answer, _Failure):
-            raise AnalysisFailed(answer.error_type, answer.where)
-        return answer
+            reason = "worker_died"
+        except ValueError:
+            reason = "answer_unreadable"
+        self.stop()
+        raise AnalysisDied(reason)
 
-
-def _identity(card: ModelCard) -> ModelCard:
-    """Return what of a card decides on answers; what it tells people may be written anew at any time."""
-    return replace(card, training={}, figures={})
-
-
-def _serve(pipe: Connection, settings: Settings, niceness: int) -> None:
-    """Run in the child: answer questions until the parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl-C reaches the whole group; the parent decides
-    os.nice(niceness)
-    logs.configure(settings.logging)
-    from dicom_node.analysis import Analyst  # noqa: PLC0415 - what runs a network: only the child shall pay for it
-
-    try:
-        analyst = Analyst(settings)
-    except ModelDamaged as error:
-        pipe.send(_Refusal(str(error)))
-        return
-    _limit_memory()
-    try:
-        pipe.send(analyst.card)
-        while True:
-            name, argument = pipe.recv()
-            pipe.send(_answer(getattr(analyst, name), argument))
-    except (EOFError, OSError):  # the parent has gone
-        return
-
-
-def _limit_memory() -> None:
-    """Let this process take MEMORY_BYTES more than it has now, with its libraries and the model loaded."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    [kilobytes] = re.findall(r"^VmData:\s+(\d+) kB$", status, re.MULTILINE)
-    limit = int(kilobytes) * 1024 + MEMORY_BYTES
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-
-
-def _answer(method: Callable[[object], object], argument: object) -> object:
-    try:
-        return method(argument)
-    except Exception as error:  # noqa: BLE001 - the child's one broad except: the parent decides what it means
-        return _Failure(type(error).__name__, logs.where_raised(error))
+    def _kill(self) -> None:
+        process = self._process
+        if process is not None and process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)

@@ -81,7 +81,7 @@ class ModelRefused(NodeError):
 
 
 class AnalysisDied(NodeError):
-    """The analysing process is gone; `reason` is `worker_died` or `deadline_exceeded`."""
+    """The analysing process is gone; `reason` is `worker_died`, `deadline_exceeded` or `answer_unreadable`."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

@@ -9,7 +9,6 @@ leaves out the oldest.
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
 
 import structlog
 
@@ -17,7 +16,7 @@ from config.settings import Settings
 from dicom_node.child import AnalysisProcess
 from dicom_node.errors import AnalysisDied, AnalysisFailed, ModelRefused
 from inference.card import ModelCard
-from inference.prediction import NotAnalysable, Outcome
+from inference.prediction import NotAnalysable
 from storage import ledger, queue
 from storage.folder import DataFolder
 from storage.records import ShadowAnswer
@@ -85,7 +84,7 @@ class Shadow:
     def _look(self, path: Path) -> ShadowAnswer:
         """Return what the candidate says of a film, or why it says nothing."""
         try:
-            outcome = cast(Outcome, self._process.ask("analyse", path, self._deadline_seconds))
+            outcome = self._process.analyse(path, self._deadline_seconds)
         except AnalysisDied as error:
             self._failed(error.reason)
             return self._said(reason=error.reason)

@@ -1,11 +1,42 @@
-"""What the node and its analysing process say to each other; importing this does not load the network."""
+"""What the node and its analysing process say to each other; importing this does not load the network.
+
+First the node says `Start`, and the process answers with the card of the model that it has loaded, or with a `Refusal`.
+Then the node asks, and to a `FilmTask` the answer is an outcome, to a `StudyTask` a `Report`, or to either a `Failure`.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
 
 from config.peers import ResultKind
+from dicom_node.pipe import Content
 from dicom_node.results.study import Predecessor, PriorAnswer
-from inference.prediction import Outcome
+from inference.card import ModelCard
+from inference.prediction import NotAnalysable, Outcome, Prediction
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What the process is to know: the settings as they stand in a file, and how far to stand back (nice(2))."""
+
+    settings: dict[str, Any]
+    niceness: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why no model could be loaded, in a sentence for an administrator."""
+
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class FilmTask:
+    """A film to look at."""
+
+    path: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,5 +72,28 @@ class ResultObject:
     sop_class_uid: str
     sop_instance_uid: str
     series_instance_uid: str
-    content: bytes
+    content: Content
     destinations: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a study's report is made of."""
+
+    results: tuple[ResultObject, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An error that nobody foresaw: its type and where it was raised, never its text, which may tell of a patient."""
+
+    error_type: str
+    where: tuple[str, ...]
+
+
+START: TypeAdapter[Start] = TypeAdapter(Start)
+LOADED: TypeAdapter[ModelCard | Refusal] = TypeAdapter(ModelCard | Refusal)
+TASK: TypeAdapter[FilmTask | StudyTask] = TypeAdapter(FilmTask | StudyTask)
+OUTCOME: TypeAdapter[Outcome | Failure] = TypeAdapter(Prediction | NotAnalysable | Failure)
+FAILURE: TypeAdapter[Failure] = TypeAdapter(Failure)
+REPORT: TypeAdapter[Report | Failure] = TypeAdapter(Report | Failure)

@@ -135,10 +135,7 @@ class Worker:
     def _analyse(self, job: Job, started: float) -> None:
         path = self._folder.objects.path(cast(str, job.object_key))
         deadline = self._settings.model.deadline_seconds
-        outcome = cast(
-            Outcome,
-            self._process.ask("analyse", path, min(deadline, PRIOR_SECONDS) if job.is_prior else deadline),
-        )
+        outcome = self._process.analyse(path, min(deadline, PRIOR_SECONDS) if job.is_prior else deadline)
         now = self._clock()
         with self._folder.database.write(Step.IMAGE_ANALYSED) as connection:
             if isinstance(outcome, NotAnalysable):
@@ -193,7 +190,7 @@ class Worker:
         made: tuple[ResultObject, ...] = ()
         if task.films and not is_reported_later:
             deadline = self._settings.model.deadline_seconds
-            made = cast(tuple[ResultObject, ...], self._process.ask("report", task, deadline))
+            made = self._process.report(task, deadline)
         stored = [
             (
                 Result(

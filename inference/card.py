@@ -6,7 +6,7 @@ Preprocessing constants travel with the weights (timm's habit): nothing about a 
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,11 @@ def load_card(bundle: Path) -> ModelCard:
     if card.suitability_sha256 is not None:
         check_file(bundle / SUITABILITY_NAME, card.suitability_sha256)
     return card
+
+
+def identity(card: ModelCard) -> ModelCard:
+    """Return what of a card decides on answers; what it tells people may be written anew at any time."""
+    return replace(card, training={}, figures={})
 
 
 def write_card(bundle: Path, card: ModelCard) -> None:

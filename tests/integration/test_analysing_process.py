@@ -1,9 +1,9 @@
 """The analysing process and the worker that asks it: what hangs, dies or raises there harms nothing else."""
 
 import json
-import multiprocessing
 import os
 import shutil
+import signal
 import threading
 import zlib
 from collections.abc import Callable, Iterator
@@ -17,7 +17,8 @@ from structlog.testing import capture_logs
 
 from config.sections import ModelSettings, RetrySettings
 from config.settings import Settings
-from dicom_node.child import MEMORY_BYTES, AnalysisProcess
+from dicom_node.child import AnalysisProcess
+from dicom_node.child_main import MEMORY_BYTES
 from dicom_node.errors import AnalysisDied, AnalysisFailed
 from dicom_node.tasks import AnalysedFilm, StudyTask
 from dicom_node.worker import Worker
@@ -60,20 +61,14 @@ def poison(tmp_path: Path) -> Path:
     return path
 
 
-def child_pid() -> int:
-    [child] = multiprocessing.active_children()
-    assert child.pid is not None
-    return child.pid
-
-
 def test_it_answers_and_is_replaced_after_its_number_of_images(
     started: Callable[..., AnalysisProcess], film: Path
 ) -> None:
     process = started(images_per_process=2)
     pids = []
     for _ in range(3):
-        assert isinstance(process.ask("analyse", film, 60.0), Prediction)
-        pids.append(child_pid())
+        assert isinstance(process.analyse(film, 60.0), Prediction)
+        pids.append(process.pid)
     assert pids[0] == pids[1] != pids[2]
 
 
@@ -81,30 +76,29 @@ def test_what_hangs_is_killed_at_its_deadline_and_the_next_image_is_analysed(
     started: Callable[..., AnalysisProcess], film: Path, poison: Path
 ) -> None:
     process = started()
-    hanging = child_pid()
+    hanging = process.pid
     with pytest.raises(AnalysisDied, match="deadline_exceeded"):
-        process.ask("analyse", poison, 0.2)
-    assert isinstance(process.ask("analyse", film, 60.0), Prediction)
-    assert child_pid() != hanging
+        process.analyse(poison, 0.2)
+    assert isinstance(process.analyse(film, 60.0), Prediction)
+    assert process.pid != hanging
 
 
 def test_what_dies_at_work_is_replaced(
     started: Callable[..., AnalysisProcess], film: Path, poison: Path
 ) -> None:
     process = started()
-    [child] = multiprocessing.active_children()
+    assert process.pid is not None
 
     def kill_when_it_reads() -> None:
         with poison.open("wb"):  # returns when the child has opened the other end
-            child.kill()
-            child.join()
+            os.kill(process.pid, signal.SIGKILL)
 
     killer = threading.Thread(target=kill_when_it_reads)
     killer.start()
     with pytest.raises(AnalysisDied, match="worker_died"):
-        process.ask("analyse", poison, 60.0)
+        process.analyse(poison, 60.0)
     killer.join()
-    assert isinstance(process.ask("analyse", film, 60.0), Prediction)
+    assert isinstance(process.analyse(film, 60.0), Prediction)
 
 
 def test_an_error_tells_its_type_and_place_and_nothing_of_the_patient(
@@ -112,7 +106,7 @@ def test_an_error_tells_its_type_and_place_and_nothing_of_the_patient(
 ) -> None:
     missing = StudyTask((AnalysedFilm(tmp_path / "CANARY.dcm", None),), 1, NOW, None)
     with pytest.raises(AnalysisFailed) as caught:
-        started().ask("report", missing, 60.0)
+        started().report(missing, 60.0)
     assert caught.value.error_type == "FileNotFoundError"
     assert caught.value.where
     assert "CANARY" not in repr((caught.value.args, caught.value.where))
@@ -129,8 +123,8 @@ def test_a_deflate_bomb_gets_no_more_memory_than_the_limit(
     bomb.write_bytes(meta + megabyte * (MEMORY_BYTES // 1024**2 + 100) + squeeze.flush())
     process = started()
     with pytest.raises(AnalysisFailed, match="MemoryError"):
-        process.ask("analyse", bomb, 120.0)
-    assert isinstance(process.ask("analyse", film, 60.0), Prediction)
+        process.analyse(bomb, 120.0)
+    assert isinstance(process.analyse(film, 60.0), Prediction)
 
 
 def test_a_broken_file_is_a_result_and_no_error(
@@ -138,7 +132,7 @@ def test_a_broken_file_is_a_result_and_no_error(
 ) -> None:
     path = tmp_path / "broken.dcm"
     path.write_bytes(b"\0" * 128 + b"DICM" + b"\xff" * 1000)
-    assert isinstance(started().ask("analyse", path, 60.0), NotAnalysable)
+    assert isinstance(started().analyse(path, 60.0), NotAnalysable)
 
 
 @pytest.fixture

@@ -150,7 +150,7 @@ class Hanging:
     def ensure_started(self) -> None:
         pass
 
-    def ask(self, _name: str, _argument: object, deadline_seconds: float) -> None:
+    def analyse(self, _path: object, deadline_seconds: float) -> None:
         self.deadlines.append(deadline_seconds)
         raise AnalysisDied("deadline_exceeded")
 

@@ -42,9 +42,9 @@ class Scripted:
         if self._next is CHANGED:
             raise self._next
 
-    def ask(self, name: str, argument: Path, deadline_seconds: float) -> Outcome:
-        assert (name, deadline_seconds) == ("analyse", 60.0)
-        self.asked.append(argument)
+    def analyse(self, path: Path, deadline_seconds: float) -> Outcome:
+        assert deadline_seconds == 60.0
+        self.asked.append(path)
         if isinstance(self._next, Exception):
             raise self._next
         return self._next

@@ -1,0 +1,99 @@
+"""What the analysing process runs: it answers questions until the parent is gone.
+
+Its end of the pipe is its standard input. A picture may do here what it likes with a decoder: the process has
+its memory limited, is the first that the system kills where there is too little of it, leaves no picture behind in a
+core dump, and does not outlive the parent, not even where it hangs and the parent was killed.
+"""
+
+import ctypes
+import os
+import re
+import resource
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import TypeAdapter
+
+from config.settings import Settings
+from dicom_node import logs
+from dicom_node.pipe import Pipe
+from dicom_node.tasks import FAILURE, LOADED, OUTCOME, REPORT, START, TASK, Failure, FilmTask, Refusal, Report
+from inference.card import identity
+from inference.errors import ModelDamaged
+
+if TYPE_CHECKING:
+    from dicom_node.analysis import Analyst
+
+MEMORY_BYTES = 4 * 1024**3
+"""What a data set that inflates to gigabytes may take before it gets a MemoryError, and the machine none."""
+LONGEST_QUESTION = 1024**3  # a study may have any number of films, and the parent is trusted
+
+_SET_PARENT_DEATH_SIGNAL: Final = 1  # prctl(2)
+_SET_DUMPABLE: Final = 4
+
+
+def main() -> None:
+    """Answer questions."""
+    pipe = Pipe(socket.socket(fileno=os.dup(sys.stdin.fileno())), LONGEST_QUESTION)
+    with Path(os.devnull).open(encoding="ascii") as nothing:
+        os.dup2(nothing.fileno(), sys.stdin.fileno())  # a library that reads from it reads nothing
+    try:
+        _serve(pipe)
+    except (EOFError, OSError):  # the parent has gone
+        return
+
+
+def _serve(pipe: Pipe) -> None:
+    start = pipe.receive(START, None)
+    settings = Settings.model_validate(start.settings)
+    os.nice(start.niceness)
+    logs.configure(settings.logging)
+    _stand_back()
+    from dicom_node.analysis import Analyst  # noqa: PLC0415 - what runs a network: seconds, at that niceness
+
+    try:
+        analyst = Analyst(settings)
+    except ModelDamaged as error:
+        pipe.send(LOADED, Refusal(str(error)), None)
+        return
+    _limit_memory()
+    pipe.send(LOADED, identity(analyst.card), None)
+    while True:
+        _answer(pipe, analyst)
+
+
+def _answer(pipe: Pipe, analyst: "Analyst") -> None:
+    task = pipe.receive(TASK, None)
+    kind: TypeAdapter[Any]
+    answer: Any  # of that kind
+    try:
+        if isinstance(task, FilmTask):
+            kind, answer = OUTCOME, analyst.analyse(task.path)
+        else:
+            kind, answer = REPORT, Report(analyst.report(task))
+    except Exception as error:  # noqa: BLE001 - the child's one broad except: the parent decides what it means
+        kind, answer = FAILURE, Failure(type(error).__name__, logs.where_raised(error))
+    pipe.send(kind, answer, None)
+
+
+def _stand_back() -> None:
+    """Let the system end this process before others and with its parent, and write nothing of its memory to a disk."""
+    Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+    system = ctypes.CDLL(None)
+    system.prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    system.prctl(_SET_DUMPABLE, 0)
+
+
+def _limit_memory() -> None:
+    """Let this process take MEMORY_BYTES more than it has now, with its libraries and the model loaded."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    [kilobytes] = re.findall(r"^VmData:\s+(\d+) kB$", status, re.MULTILINE)
+    limit = int(kilobytes) * 1024 + MEMORY_BYTES
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+
+if __name__ == "__main__":
+    main()
