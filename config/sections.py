@@ -55,6 +55,25 @@ class PriorsSettings(Section):
     images_per_study: int = Field(default=8, ge=1, le=100)
 
 
+class LimitsSettings(Section):
+    """``[limits]``: what is too large to be taken, or to be looked at."""
+
+    data_set_megabytes: int = Field(default=512, ge=1, le=100_000)
+    image_megapixels: int = Field(default=100, ge=1, le=10_000)
+    header_elements: int = Field(default=100_000, ge=1000, le=10_000_000)
+    sequence_depth: int = Field(default=32, ge=4, le=100)
+
+    @property
+    def data_set_bytes(self) -> int:
+        """`data_set_megabytes` as files count."""
+        return self.data_set_megabytes * 1_000_000
+
+    @property
+    def image_pixels(self) -> int:
+        """`image_megapixels` as pictures count."""
+        return self.image_megapixels * 1_000_000
+
+
 class WorklistSettings(Section):
     """``[worklist]``: in which order studies are best read."""
 

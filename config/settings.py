@@ -13,6 +13,7 @@ from config.hl7 import Hl7Destination
 from config.peers import Destination, Source, WebDestination
 from config.section import Section
 from config.sections import (
+    LimitsSettings,
     LoggingSettings,
     ModelSettings,
     NodeSettings,
@@ -31,6 +32,7 @@ class Settings(Section):
 
     node: NodeSettings = NodeSettings()
     receiver: ReceiverSettings = ReceiverSettings()
+    limits: LimitsSettings = LimitsSettings()
     sources: tuple[Source, ...] = Field(default=(), strict=False)
     destinations: tuple[Destination, ...] = Field(default=(), strict=False)
     web_destinations: tuple[WebDestination, ...] = Field(default=(), strict=False)

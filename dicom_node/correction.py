@@ -11,15 +11,18 @@ from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_dataset
-from pydicom.tag import Tag
 from pydicom.uid import UID
 from pynetdicom.dsutils import split_dataset
 
+from config.sections import LimitsSettings
+from dicom_node.header import DEFAULT_LIMITS
 from dicom_node.results.encoding import quiet
 from dicom_node.results.source import copy_elements, copy_patient_and_study
+from inference.elements import PIXEL_DATA, Encoding, elements
 from storage.records import Difference
 
-PIXEL_DATA = Tag("PixelData")
+LONGEST_HEADER = 16_000_000
+"""Bytes before the pixels, for a comparison; a lookup table has a hundred thousand."""
 IMAGE_DESCRIPTION = (
     "StudyInstanceUID",
     "SeriesInstanceUID",
@@ -62,14 +65,15 @@ IMAGE_DESCRIPTION = (
 """Without what may have either of two VRs (padding values, lookup tables): encodings of it differ and mean the same."""
 
 
-def difference(kept: Path, arrived: Path) -> Difference:
+def difference(kept: Path, arrived: Path, limits: LimitsSettings = DEFAULT_LIMITS) -> Difference:
     """Compare two files of one SOP instance.
 
-    Deflated data sets, and the same picture in two transfer syntaxes, count as other pixels: nothing is decoded here.
+    Deflated data sets, headers beyond the limits, and the same picture in two transfer syntaxes, count as other pixels:
+    nothing is decoded here.
     """
     try:
-        kept_header, kept_pixels = _read(kept)
-        arrived_header, arrived_pixels = _read(arrived)
+        kept_header, kept_pixels = _read(kept, limits)
+        arrived_header, arrived_pixels = _read(arrived, limits)
     except Exception:  # noqa: BLE001 - what cannot be read cannot be called a correction
         return Difference.IMAGE
     if kept_pixels is None or kept_pixels != arrived_pixels:
@@ -77,11 +81,20 @@ def difference(kept: Path, arrived: Path) -> Difference:
     return Difference.NONE if kept_header == arrived_header else Difference.DATA
 
 
-def _read(path: Path) -> tuple[bytes, bytes | None]:
+def _read(path: Path, limits: LimitsSettings) -> tuple[bytes, bytes | None]:
     """Return what is told of patient, study and image, encoded alike, and the digest of the pixels; None: no pixels."""
     meta, offset = split_dataset(path)
     syntax = UID(meta.TransferSyntaxUID)
     with path.open("rb") as file:
+        file.seek(offset)
+        encoding = Encoding(syntax.is_implicit_VR, syntax.is_little_endian)
+        for element in elements(file, encoding, limits.header_elements, limits.sequence_depth):
+            if element.start > LONGEST_HEADER:
+                return b"", None
+            if not element.depth and element.tag >= PIXEL_DATA:
+                break
+        else:
+            return b"", None
         file.seek(offset)
         header = read_dataset(
             file, syntax.is_implicit_VR, syntax.is_little_endian, stop_when=lambda tag, *_: tag >= PIXEL_DATA

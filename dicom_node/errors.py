@@ -3,6 +3,7 @@
 NodeError
 ├── PortUnavailable          stop: the receiver's port cannot be opened
 ├── DataSetRefused           reject: what arrived cannot be stored; carries the exact DIMSE status
+├── DataSetEndless           reject: a data set far beyond the limit goes on and on; its sender is disconnected
 ├── DeliveryFault
 │   ├── PeerUnreachable      retry: nobody answers at the destination's address, it went away, or takes nothing now
 │   ├── AccessRefused        retry: the destination answers and lets nothing in; an administrator may mend it
@@ -38,6 +39,10 @@ class DataSetRefused(NodeError):
         super().__init__(f"0x{status:04X} {comment}")
         self.status = status
         self.comment = comment
+
+
+class DataSetEndless(NodeError):
+    """More of a data set came than is ever read."""
 
 
 class DeliveryFault(NodeError):

@@ -7,25 +7,39 @@ only so far. The bytes come from the network; whatever they hold ends as identit
 import io
 import re
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from pydicom.dataset import Dataset
 from pydicom.filereader import dcmread, read_dataset
-from pydicom.tag import BaseTag, Tag
+from pydicom.tag import Tag
 from pydicom.uid import UID
 from pynetdicom.dsutils import split_dataset
 
+from config.sections import LimitsSettings
 from dicom_node.errors import DataSetRefused
+from inference.elements import UNDEFINED, BeyondLimits, Element, Encoding, elements
 
 CANNOT_UNDERSTAND = 0xC000
 DOES_NOT_MATCH = 0xA900
 INFLATED_AT_MOST = 4 * 1024 * 1024
-LAST_TAG = Tag("SeriesInstanceUID")
-PRIORITY = "RequestedProcedurePriority"
+LAST_TAG = int(Tag("SeriesInstanceUID"))
+DEFAULT_LIMITS = LimitsSettings()
+Values = dict[int, bytes]
+"""By tag: the bytes of a value."""
+
+PRIORITY = int(Tag("RequestedProcedurePriority"))
+REQUESTS = int(Tag("RequestAttributesSequence"))
 URGENT = frozenset({"STAT", "HIGH"})
-_NEEDED = [
-    Tag(keyword)
+
+_PREAMBLE = 128  # bytes of whatever its writer liked (PS3.10 7.1)
+_META_GROUP = 0x0002
+_LONGEST_VALUE = 1024  # bytes; longer than any that is valid where it is needed
+_NEEDED = {
+    int(Tag(keyword))
     for keyword in (
         "SOPClassUID",
         "SOPInstanceUID",
@@ -38,7 +52,7 @@ _NEEDED = [
         "StudyInstanceUID",
         "SeriesInstanceUID",
     )
-]
+}
 _IDENTIFIER_LENGTH = 64
 _DATE = re.compile(r"[0-9]{4}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])", re.ASCII)
 # Archives hold UIDs with leading zeros in a component; they are illegal and harmless.
@@ -76,18 +90,20 @@ def is_date(text: str) -> bool:
     return _DATE.fullmatch(text) is not None
 
 
-def read_identity(path: Path) -> Identity:
+def read_identity(path: Path, limits: LimitsSettings = DEFAULT_LIMITS) -> Identity:
     """Read the identity of the data set in the Part 10 file at `path`.
 
     Raises
     ------
     DataSetRefused
-        With 0xC000 where the data set cannot be read or has no valid UID where one is needed,
+        With 0xC000 where the data set cannot be read within the limits or has no valid UID where one is needed,
         with 0xA900 where it is not of the SOP class or instance that the C-STORE request named (PS3.4 B.2.3).
     """
     try:
-        header, announced, transfer_syntax = _read_start(path, list(_NEEDED))
-    except Exception as error:
+        meta, header = _read_values(path, limits)
+    except BeyondLimits as error:
+        raise DataSetRefused(CANNOT_UNDERSTAND, str(error)) from error
+    except (ValueError, zlib.error) as error:
         raise DataSetRefused(CANNOT_UNDERSTAND, "data set cannot be read") from error
     identity = Identity(
         sop_class_uid=_uid(header, "SOPClassUID"),
@@ -100,24 +116,84 @@ def read_identity(path: Path) -> Identity:
         issuer_of_patient_id=_identifier(header, "IssuerOfPatientID"),
         patient_birth_date=_date(header, "PatientBirthDate"),
         study_date=_date(header, "StudyDate"),
-        transfer_syntax_uid=str(transfer_syntax),
+        transfer_syntax_uid=_uid(meta, "TransferSyntaxUID"),
     )
+    announced = _text(meta, "MediaStorageSOPClassUID"), _text(meta, "MediaStorageSOPInstanceUID")
     if (identity.sop_class_uid, identity.sop_instance_uid) != announced:
         raise DataSetRefused(DOES_NOT_MATCH, "SOP Class or Instance UID differs from the request's")
     return identity
 
 
-def is_ordered_urgently(path: Path) -> bool:
+def is_ordered_urgently(path: Path, limits: LimitsSettings = DEFAULT_LIMITS) -> bool:
     """Tell whether the order behind an image asks for haste: Requested Procedure Priority (0040,1003), PS3.3 C.4.11.
 
     What cannot be read asks for none: the image has its identity, and that is enough to be stored.
     """
     try:
-        header = _read_start(path, [Tag(PRIORITY), Tag("RequestAttributesSequence")], past=Tag(PRIORITY))[0]
-        orders = header.get("RequestAttributesSequence") or []
-        return any(_text(order, PRIORITY).upper() in URGENT for order in (header, *orders))
-    except Exception:  # noqa: BLE001 - as above
+        with _opened(path, limits) as (_, file, header):
+            for element in header:
+                if not element.depth and element.tag > PRIORITY:
+                    return False
+                is_of_order = element.depth == 0 or (element.depth == 1 and element.within == REQUESTS)
+                if (
+                    is_of_order
+                    and element.tag == PRIORITY
+                    and _text_of(_value(file, element)).upper() in URGENT
+                ):
+                    return True
+    except (ValueError, zlib.error, DataSetRefused):
         return False
+    return False
+
+
+@contextmanager
+def _opened(path: Path, limits: LimitsSettings) -> Iterator[tuple[Values, BinaryIO, Iterator[Element]]]:
+    """Open a Part 10 file: its meta information, and its data set with the elements in it.
+
+    A deflated data set is its start, inflated.
+    """
+    most, deepest = limits.header_elements, limits.sequence_depth
+    with path.open("rb") as file:
+        if file.read(_PREAMBLE + 4)[_PREAMBLE:] != b"DICM":
+            raise ValueError("no Part 10 file")
+        meta: Values = {}
+        start, last = file.tell(), 0
+        for element in elements(file, Encoding(is_implicit=False), most, deepest):
+            # in ascending order each once (PS3.5 7.1); what comes again is the data set's, where it must not stand
+            if element.tag >> 16 != _META_GROUP or element.tag <= last:
+                break
+            meta[element.tag] = _value(file, element)
+            start, last = element.value + element.length, element.tag
+        syntax = UID(_uid(meta, "TransferSyntaxUID"))
+        file.seek(start)
+        content: BinaryIO = file
+        if syntax.is_deflated:
+            inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+            content = io.BytesIO(inflate.decompress(file.read(INFLATED_AT_MOST), INFLATED_AT_MOST))
+        encoding = Encoding(syntax.is_implicit_VR, syntax.is_little_endian)
+        yield meta, content, elements(content, encoding, most, deepest)
+
+
+def _read_values(path: Path, limits: LimitsSettings) -> tuple[Values, Values]:
+    """Return what is needed of the file meta information, and of the data set."""
+    values: Values = {}
+    with _opened(path, limits) as (meta, file, header):
+        for element in header:
+            if element.depth:
+                continue
+            if element.tag >> 16 <= _META_GROUP:
+                raise ValueError("a command or file meta information in the data set")
+            if element.tag > LAST_TAG:
+                break
+            if element.tag in _NEEDED and element.length != UNDEFINED:
+                values[element.tag] = _value(file, element)
+    return meta, values
+
+
+def _value(file: BinaryIO, element: Element) -> bytes:
+    """The start of a value, by which it is seen where it is too long."""
+    file.seek(element.value)
+    return file.read(min(element.length, _LONGEST_VALUE))
 
 
 def read_header(path: Path) -> Dataset:
@@ -128,52 +204,52 @@ def read_header(path: Path) -> Dataset:
     try:
         return dcmread(path, stop_before_pixels=True)
     except Exception:  # noqa: BLE001 - as above: a broken file still gets its report, from what can be read
-        return _read_start(path, None)[0]
+        return _read_start(path)
 
 
-def _read_start(
-    path: Path, tags: list[BaseTag | int] | None, past: BaseTag = LAST_TAG
-) -> tuple[Dataset, tuple[str, str], UID]:
+def _read_start(path: Path) -> Dataset:
     meta, offset = split_dataset(path)
     syntax = UID(meta.TransferSyntaxUID)
     with path.open("rb") as file:
         file.seek(offset)
-        content: io.BufferedReader | io.BytesIO = file
+        content: BinaryIO = file
         if syntax.is_deflated:
             inflate = zlib.decompressobj(-zlib.MAX_WBITS)
             content = io.BytesIO(inflate.decompress(file.read(INFLATED_AT_MOST), INFLATED_AT_MOST))
-        header = read_dataset(
+        return read_dataset(
             content,
             is_implicit_VR=syntax.is_implicit_VR,
             is_little_endian=syntax.is_little_endian,
-            stop_when=lambda tag, _vr, _length: tag > past,
-            specific_tags=tags,
+            stop_when=_is_past,
         )
-    return header, (str(meta.MediaStorageSOPClassUID), str(meta.MediaStorageSOPInstanceUID)), syntax
 
 
-def _uid(header: Dataset, keyword: str) -> str:
+def _is_past(tag: int, _vr: str | None, _length: int) -> bool:
+    return tag > LAST_TAG
+
+
+def _uid(header: Values, keyword: str) -> str:
     value = _text(header, keyword)
     if not is_uid(value):
         raise DataSetRefused(CANNOT_UNDERSTAND, f"{keyword} is missing or not a UID")
     return value
 
 
-def _text(header: Dataset, keyword: str, encoding: str = "ascii") -> str:
+def _text(header: Values, keyword: str, encoding: str = "ascii") -> str:
     """Return an element's raw value as text; bytes outside ASCII do not matter for most of what is read here."""
-    if keyword not in header:
-        return ""
-    value = header.get_item(keyword).value
-    text = value.decode(encoding, "replace") if isinstance(value, bytes) else str(value or "")
-    return text.strip(" \0")
+    return _text_of(header.get(Tag(keyword), b""), encoding)
 
 
-def _identifier(header: Dataset, keyword: str) -> str:
+def _text_of(value: bytes, encoding: str = "ascii") -> str:
+    return value.decode(encoding, "replace").strip(" \0")
+
+
+def _identifier(header: Values, keyword: str) -> str:
     # Latin-1 has a character for each byte: two identifiers are the same only where all their bytes are
     text = _text(header, keyword, "latin-1")
     return text if len(text) <= _IDENTIFIER_LENGTH else ""
 
 
-def _date(header: Dataset, keyword: str) -> str:
+def _date(header: Values, keyword: str) -> str:
     text = _text(header, keyword)
     return text if is_date(text) else ""

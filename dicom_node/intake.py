@@ -4,18 +4,19 @@ A data set goes from the socket to a file in the store's `incoming` folder as it
 in pieces when `STORE_RECV_CHUNKED_DATASET` is set).
 """
 
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import structlog
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
-from pynetdicom import _config, evt
+from pynetdicom import _config, dimse_messages, evt
 
 from config.settings import Settings
+from dicom_node.arrival import ArrivingFile
 from dicom_node.correction import difference
 from dicom_node.errors import DataSetRefused
 from dicom_node.header import Identity, is_ordered_urgently, read_identity
@@ -69,10 +70,12 @@ class Intake:
         self._folder = folder
         self._received = received
         self._stopping = False
-        # pynetdicom has no argument for these two: the first is its module's setting, the second decides where
-        # its NamedTemporaryFile lies, which must be the disk of the object store for a rename to be atomic.
+        # pynetdicom has no argument for these two: the first is its module's setting, the second is what it writes
+        # to, which must lie on the disk of the object store for a rename to be atomic.
         _config.STORE_RECV_CHUNKED_DATASET = True
-        tempfile.tempdir = str(folder.objects.incoming)
+        vars(dimse_messages)["NamedTemporaryFile"] = lambda **_mode: ArrivingFile(
+            folder.objects.incoming, settings.limits.data_set_bytes
+        )
 
     def stop(self) -> None:
         """Take nothing more: what is not answered is sent again."""
@@ -82,7 +85,7 @@ class Intake:
         """Answer one C-STORE request (PS3.4 B.2.3); whatever keeps it from being stored, it may be sent again."""
         path = Path(event.dataset_path)
         try:
-            self._take(path, origin)
+            self._take(path, cast(ArrivingFile, event.request._dataset_file), origin)
         except DataSetRefused as refusal:
             _log.warning(
                 "instance_refused", source=origin.source, status=refusal.status, comment=refusal.comment
@@ -98,13 +101,17 @@ class Intake:
             path.unlink(missing_ok=True)  # gone already where it was stored
         return SUCCESS
 
-    def _take(self, path: Path, origin: Origin) -> None:
+    def _take(self, path: Path, arrived: ArrivingFile, origin: Origin) -> None:
         started = time.perf_counter()
+        if arrived.refusal is not None:
+            raise arrived.refusal
         self._require_room()
-        identity = read_identity(path)
+        identity = read_identity(path, self._settings.limits)
         if origin.is_prior:
             self._require_asked_for(identity)
-        is_urgent = not origin.is_prior and (origin.is_urgent or is_ordered_urgently(path))
+        is_urgent = not origin.is_prior and (
+            origin.is_urgent or is_ordered_urgently(path, self._settings.limits)
+        )
         stored = self._folder.objects.adopt(path)
         instance = ReceivedInstance(
             sop_instance_uid=identity.sop_instance_uid,
@@ -196,7 +203,7 @@ class Intake:
         if known in (None, instance.object_key):
             return Difference.NONE
         objects = self._folder.objects
-        return difference(objects.path(known), objects.path(instance.object_key))
+        return difference(objects.path(known), objects.path(instance.object_key), self._settings.limits)
 
 
 def stored_only(identity: Identity, *, analyse_secondary_capture: bool) -> str | None:

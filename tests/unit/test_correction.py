@@ -1,5 +1,6 @@
 """Telling a corrected image from another one under the same UID."""
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, 
 
 from dicom_node.correction import difference
 from storage.records import Difference
-from tests.builders import NAMES, chest_film, write
+from tests.builders import NAMES, chest_film, encoded, write
 
 
 def compare(folder: Path, other: dict[str, object], syntax: str = ExplicitVRLittleEndian) -> Difference:
@@ -61,3 +62,19 @@ def test_what_cannot_be_compared_is_another_image(tmp_path: Path) -> None:
     assert difference(without_pixels, without_pixels) is Difference.IMAGE
     (tmp_path / "broken.dcm").write_bytes(kept.read_bytes()[:2000])
     assert difference(kept, tmp_path / "broken.dcm") is Difference.IMAGE
+
+
+def test_a_header_of_a_million_items_is_not_compared(tmp_path: Path) -> None:
+    content = encoded(chest_film())
+    # an undefined length sequence of empty items, each of which pydicom would make an object of
+    items = b"\xfe\xff\x00\xe0\0\0\0\0" * 1_000_000 + b"\xfe\xff\xdd\xe0\0\0\0\0"
+    private = b"\x21\x00\x10\x00LO\x02\x00ME\x21\x00\x01\x10SQ\0\0\xff\xff\xff\xff" + items
+    at = content.index(b"\x28\x00\x02\x00US")
+    bomb = tmp_path / "bomb.dcm"
+    bomb.write_bytes(content[:at] + private + content[at:])
+    tracemalloc.start()
+    try:
+        assert difference(bomb, bomb) is Difference.IMAGE
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
