@@ -16,6 +16,7 @@ from config.sections import (
     RetrySettings,
     StorageSettings,
 )
+from config.tls import TlsSettings
 
 
 class ClashError(ValueError):
@@ -37,13 +38,14 @@ def clashes(
     destinations: Mapping[int, Destination],
     web_destinations: Mapping[int, WebDestination],
     hl7: Mapping[int, Hl7Destination],
+    tls: TlsSettings | None,
     has_every_entry: bool = True,
 ) -> Iterator[Fault]:
     """Find the settings that do not fit together.
 
     Parameters
     ----------
-    receiver, retry, priors, storage, retention
+    receiver, retry, priors, storage, retention, tls
         The sections, or None where they have faults of their own.
     sources, destinations, web_destinations, hl7
         Those without faults of their own, by their place in the file: what is wrong with one must not hide
@@ -68,6 +70,7 @@ def clashes(
                 "and port: it would get every result twice",
             )
     yield from _web_clashes(web_destinations)
+    yield from _tls_clashes(tls, receiver, destinations, hl7)
     if receiver:
         for place, to in destinations.items():
             if to.port == receiver.port and _is_own_address(to.host, receiver.host):
@@ -135,6 +138,30 @@ def _web_clashes(destinations: Mapping[int, WebDestination]) -> Iterator[Fault]:
                 f"web_destinations[{second}].url",
                 f"must be another archive than web_destinations[{first}]: it would get every result twice",
             )
+
+
+def _tls_clashes(
+    tls: TlsSettings | None,
+    receiver: ReceiverSettings | None,
+    destinations: Mapping[int, Destination],
+    hl7: Mapping[int, Hl7Destination],
+) -> Iterator[Fault]:
+    """Find the files that are missing: both ends show a certificate, and check the other's."""
+    if tls is None:
+        return
+    needing = ["receiver.tls"] if receiver and receiver.tls else []
+    needing += [f"destinations[{place}].tls" for place, to in destinations.items() if to.tls]
+    needing += [f"hl7[{place}].tls" for place, to in hl7.items() if to.tls]
+    for setting in ("certificate_file", "key_file", "authorities_file"):
+        if needing and getattr(tls, setting) is None:
+            yield Fault(f"tls.{setting}", f"is missing; {needing[0]} = true needs a file in PEM here")
+    if not needing and bool(tls.certificate_file) != bool(tls.key_file):
+        missing = "key_file" if tls.certificate_file else "certificate_file"
+        yield Fault(
+            f"tls.{missing}", "is missing; a certificate is of no use without its key, nor the key without it"
+        )
+    if tls.revoked_file and not tls.authorities_file:
+        yield Fault("tls.revoked_file", "needs authorities_file, too: who has issued what is revoked")
 
 
 def _same_names(**sections: Mapping[int, Any]) -> Iterator[Fault]:

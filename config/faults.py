@@ -24,6 +24,7 @@ from config.sections import (
     StorageSettings,
 )
 from config.settings import Settings
+from config.tls import TlsSettings
 
 _SHOWN_CHARACTERS = 60
 _REPLACED = {("model", "threshold"): "what threshold = t was, uncertain = [t, t] is now"}
@@ -194,6 +195,7 @@ def _clashes_between_valid_parts(document: Mapping[str, Any]) -> Iterator[Fault]
         destinations=destinations,
         web_destinations=_valid_entries(WebDestination, document.get("web_destinations")),
         hl7=_valid_entries(Hl7Destination, document.get("hl7")),
+        tls=_valid(TlsSettings, document.get("tls", {})),
     )
 
 

@@ -96,6 +96,7 @@ class Hl7Destination(Section):
     name: Name
     host: Host
     port: int = Field(ge=1, le=65535)
+    tls: bool = False
     sending_application: Designator = "DICOM_NODE"
     sending_facility: Designator = ""
     receiving_application: Designator = ""

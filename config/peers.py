@@ -63,6 +63,7 @@ class Destination(Section):
         "a list of " + ", ".join(f'"{kind}"' for kind in DICOM_OBJECTS) + ", not empty"
     )
     storage_commitment: bool = False
+    tls: bool = False
 
 
 def _storable(kind: ResultKind) -> ResultKind:

@@ -21,6 +21,7 @@ class ReceiverSettings(Section):
 
     host: Host = "127.0.0.1"
     port: int = Field(default=11112, ge=0, le=65535)  # 0: any port that is free
+    tls: bool = False
     require_known_source: bool = True
     study_quiet_seconds: float = Field(default=2.0, ge=0, le=3600)
     maximum_associations: int = Field(default=32, ge=1, le=1000)

@@ -25,6 +25,7 @@ from config.sections import (
     StorageSettings,
     WorklistSettings,
 )
+from config.tls import TlsSettings
 
 
 class Settings(Section):
@@ -37,6 +38,7 @@ class Settings(Section):
     destinations: tuple[Destination, ...] = Field(default=(), strict=False)
     web_destinations: tuple[WebDestination, ...] = Field(default=(), strict=False)
     hl7: tuple[Hl7Destination, ...] = Field(default=(), strict=False)
+    tls: TlsSettings = TlsSettings()
     model: ModelSettings = ModelSettings()
     results: ResultsSettings = ResultsSettings()
     priors: PriorsSettings = PriorsSettings()
@@ -103,6 +105,7 @@ class Settings(Section):
                 destinations=dict(enumerate(self.destinations)),
                 web_destinations=dict(enumerate(self.web_destinations)),
                 hl7=dict(enumerate(self.hl7)),
+                tls=self.tls,
             )
         )
         if faults:

@@ -8,7 +8,9 @@ from pynetdicom import AE, build_role, evt
 from pynetdicom.association import Association
 
 from config.peers import Destination
-from dicom_node.errors import AccessRefused, PeerUnreachable
+from dicom_node.errors import AccessRefused, CertificatesUnusable, DeliveryFault, PeerUnreachable
+from dicom_node.handshake import secure
+from dicom_node.tls import NO_CERTIFICATES, Tls
 from dicom_node.transport import bound, limit
 from inference.decoding import decodable_transfer_syntaxes
 
@@ -28,16 +30,25 @@ LEAST_PDU = 1024  # bytes; a heatmap in smaller pieces than that would be millio
 class KeptAssociation:
     """An association that is opened when it is needed, and again where it has ended; used by one thread."""
 
-    def __init__(self, ae_title: str, destination: Destination, contexts: dict[str, list[str]]) -> None:
+    def __init__(
+        self,
+        ae_title: str,
+        destination: Destination,
+        contexts: dict[str, list[str]],
+        tls: Tls = NO_CERTIFICATES,
+    ) -> None:
         self._ae_title = ae_title
         self._destination = destination
         self._contexts = contexts
+        self._tls = tls
         self._association: Association | None = None
 
     def opened(self) -> Association:
         """The open association, or a new one. Raises PeerUnreachable, AccessRefused."""
         if self._association is None or not self._association.is_established:
-            self._association = open_association(self._ae_title, self._destination, self._contexts)
+            self._association = open_association(
+                self._ae_title, self._destination, self._contexts, tls=self._tls
+            )
         return self._association
 
     def close(self) -> None:
@@ -54,6 +65,7 @@ def open_association(
     handlers: Collection[evt.EventHandlerType] = (),
     taken: Collection[str] = (),
     most_bytes: int | None = None,
+    tls: Tls = NO_CERTIFICATES,
 ) -> Association:
     """Open an association with `destination`, proposing each SOP class in `contexts` with its transfer syntaxes.
 
@@ -66,8 +78,18 @@ def open_association(
     PeerUnreachable
         Nobody listens there, or the peer does not speak DICOM, or not in time.
     AccessRefused
-        The peer rejects the association, or none of the presentation contexts is acceptable to it.
+        The peer rejects the association, or none of the presentation contexts is acceptable to it, or there is no TLS
+        with it.
     """
+    told: list[DeliveryFault] = []
+    opening: list[evt.EventHandlerType] = []
+    if destination.tls:
+        try:
+            opening.append(
+                (evt.EVT_CONN_OPEN, secure, [tls.client(), destination.host, CONNECT_SECONDS, told.append])
+            )
+        except CertificatesUnusable as fault:
+            raise AccessRefused(str(fault)) from fault
     entity = AE(calling_ae_title)
     entity.connection_timeout = CONNECT_SECONDS
     entity.acse_timeout = ANSWER_SECONDS
@@ -84,6 +106,7 @@ def open_association(
             ae_title=destination.ae_title,
             ext_neg=[build_role(sop_class, scp_role=True) for sop_class in taken],
             evt_handlers=[
+                *opening,
                 (evt.EVT_CONN_OPEN, bound, [ANSWER_SECONDS]),
                 (evt.EVT_CONN_OPEN, limit, [most_bytes or MOST_BYTES]),
                 *handlers,
@@ -103,4 +126,6 @@ def open_association(
         raise AccessRefused(f"association rejected: {answer.reason_str.lower()}")
     if answer is not None:
         raise AccessRefused("association accepted, but none of its presentation contexts")
+    if told:
+        raise told[0]
     raise PeerUnreachable("no DICOM answer at this host and port")

@@ -27,6 +27,7 @@ from dicom_node.associations import UNCOMPRESSED, open_association
 from dicom_node.errors import DeliveryFault, TransferFailed
 from dicom_node.logs import where_raised
 from dicom_node.retry import GiveUp, decide, delivery_policy, wait_seconds
+from dicom_node.tls import Tls
 from storage import audit, commitment
 from storage.commitment import Awaited
 from storage.folder import DataFolder
@@ -64,6 +65,7 @@ class Committer:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._ae_title = settings.node.ae_title
+        self._tls = Tls(settings.tls)
         self._retry = settings.retry
         self._destination = destination
         self._folder = folder
@@ -113,6 +115,7 @@ class Committer:
             self._destination,
             {STORAGE_COMMITMENT: UNCOMPRESSED},
             [(evt.EVT_N_EVENT_REPORT, take), (evt.EVT_PDU_SENT, sent)],
+            tls=self._tls,
         )
         try:
             answer, _ = association.send_n_action(

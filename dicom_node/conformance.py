@@ -5,6 +5,7 @@ the prose between them says what the code promises.
 """
 
 import re
+import ssl
 import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from dicom_node.fetcher import LONGEST_SECONDS, RETRIEVE
 from dicom_node.find import STUDY_ROOT_FIND
 from dicom_node.receiver import MAXIMUM_PDU_SIZE, REQUEST_SECONDS, accepted_contexts
 from dicom_node.results.encoding import IMPLEMENTATION_CLASS_UID, implementation_version_name
+from dicom_node.tls import CIPHERS
 from dicom_node.transport import LONGEST_PDU
 from dicom_node.version import package_version
 from inference.decoding import decodable_transfer_syntaxes
@@ -66,7 +68,7 @@ def proposals(destination: Destination, priors: PriorsSettings) -> list[Proposal
 
 def statement(settings: Settings) -> str:
     """Write the statement of a node with these settings, as Markdown."""
-    chapters = (_overview, _receiving, _sending, _by_the_web, _objects)
+    chapters = (_overview, _receiving, _sending, _by_the_web, _objects, _security)
     parts = [part for chapter in chapters for part in chapter(settings)]
     return "\n\n".join(map(_wrapped, parts)) + "\n"
 
@@ -241,8 +243,9 @@ def _by_the_web(settings: Settings) -> Iterator[str]:
     yield "## Services that it asks by the web"
     yield (
         "Over HTTP/1.1, each request on a connection of its own; redirects are not followed. By https the certificate "
-        "is checked against the system's authorities and `ca_file`. `Authorization` is a bearer token, or a user with "
-        "password, where the settings name a file, and else left out."
+        "is checked against the system's authorities, `ca_file` and `[tls]`, and the node shows its own where it is "
+        "asked for it. `Authorization` is a bearer token, or a user with password, where the settings name a file, and "
+        "else left out."
     )
     yield _table(
         ("for", "request", "what is sent or wanted"),
@@ -293,11 +296,32 @@ def _objects(settings: Settings) -> Iterator[str]:
         "UIDs are `2.25.` and a UUID made of what the object was made of, so that an object that is made or sent "
         "twice is one object. An object is written in Explicit VR Little Endian."
     )
-    yield "## Character sets, security, media"
+    yield "## Character sets, media"
     yield (
-        "Every Specific Character Set is kept; the text of the node's own is ASCII. There is no TLS yet: keep the "
-        "node and its peers in a network of their own. Media interchange is not supported."
+        "Every Specific Character Set is kept; the text of the node's own is ASCII. Media interchange is not supported."
     )
+
+
+def _security(settings: Settings) -> Iterator[str]:
+    yield "## Security"
+    yield (
+        "Where the settings say `tls = true`, an association is opened or accepted over TLS alone, by the *BCP 195 RFC "
+        "8996, 9325 TLS Secure Transport Connection Profile* (PS3.15 B.12): TLS 1.2 and 1.3; under 1.2 the cipher "
+        "suites that follow. Both sides show a certificate; the node checks a peer's against the authorities in its "
+        "settings, a destination's also against the host that it calls, and both against lists of revoked "
+        "certificates where it has some. Without TLS, keep the node and its peers in a network of their own."
+    )
+    yield _table(
+        ("connection", "over TLS"),
+        [
+            ("associations that it accepts", _yes(settings.receiver.tls)),
+            *((f"associations to {to.name}", _yes(to.tls)) for to in settings.destinations),
+        ],
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.set_ciphers(CIPHERS)
+    suites = [each["name"] for each in context.get_ciphers() if each["protocol"] == "TLSv1.2"]
+    yield _table(("cipher suites of TLS 1.2, as OpenSSL calls them",), [(f"`{each}`",) for each in suites])
 
 
 def _name(uid: str) -> str:

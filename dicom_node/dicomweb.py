@@ -21,7 +21,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from config.peers import WebDestination
-from dicom_node.errors import AccessRefused, DeliveryFault, PeerUnreachable, TransferFailed
+from dicom_node.errors import (
+    AccessRefused,
+    CertificatesUnusable,
+    DeliveryFault,
+    PeerUnreachable,
+    TransferFailed,
+)
+from dicom_node.handshake import reason_of, refusal_in
+from dicom_node.tls import NO_CERTIFICATES, Tls
 
 DICOM_JSON = "application/dicom+json"
 
@@ -65,6 +73,8 @@ def ask(
     path: str,
     headers: Mapping[str, str],
     content: bytes | None = None,
+    *,
+    tls: Tls = NO_CERTIFICATES,
 ) -> Answer:
     """Send one request to `path` below the destination's URL, and return what the service itself answers to it.
 
@@ -79,7 +89,7 @@ def ask(
     """
     parts = urlsplit(destination.url)
     authorization = _authorization(destination)
-    connection = _connection(destination)
+    connection = _connection(destination, tls)
     try:
         _connect(connection)
         with _ended_in_time(connection):
@@ -89,6 +99,9 @@ def ask(
         if answer.length and len(body) <= LONGEST_ANSWER:  # read() of so many bytes does not miss the others
             raise http.client.IncompleteRead(body, answer.length)
     except (OSError, http.client.HTTPException) as error:
+        refusal = refusal_in(error) if isinstance(error, OSError) else None
+        if refusal is not None:
+            raise AccessRefused(refusal) from error
         raise TransferFailed(f"no answer to {method}: whether it arrived is not known") from error
     finally:
         connection.close()
@@ -98,27 +111,23 @@ def ask(
     return Answer(answer.status, body if len(body) <= LONGEST_ANSWER else None)
 
 
-def _connection(destination: WebDestination) -> http.client.HTTPConnection:
+def _connection(destination: WebDestination, tls: Tls) -> http.client.HTTPConnection:
     parts = urlsplit(destination.url)
     host = parts.hostname or ""
     if parts.scheme == "http":
         return http.client.HTTPConnection(host, parts.port, timeout=CONNECT_SECONDS)
-    context = ssl.create_default_context()
-    if destination.ca_file is not None:
-        try:
-            context.load_verify_locations(destination.ca_file)
-        except OSError as error:  # ssl.SSLError is one
-            raise AccessRefused("ca_file cannot be read, or holds no certificate in PEM") from error
+    try:
+        context = tls.web(destination.ca_file)
+    except CertificatesUnusable as fault:
+        raise AccessRefused(str(fault)) from fault
     return http.client.HTTPSConnection(host, parts.port, timeout=CONNECT_SECONDS, context=context)
 
 
 def _connect(connection: http.client.HTTPConnection) -> None:
     try:
         connection.connect()
-    except ssl.SSLCertVerificationError as error:
-        raise AccessRefused(f"its certificate is not trusted: {error.verify_message}") from error
     except ssl.SSLError as error:
-        raise AccessRefused("no TLS with this service") from error
+        raise AccessRefused(f"TLS: {reason_of(error)}") from error
     except socket.gaierror as error:
         raise PeerUnreachable("host name is not known") from error
     except OSError as error:

@@ -2,6 +2,8 @@
 
 NodeError
 ├── PortUnavailable          stop: the receiver's port cannot be opened
+├── CertificatesUnusable     stop: a file under [tls] cannot be used; at a change of the files the old ones stay
+├── HandshakeFailed          reject: a peer that TLS does not let in, or whom it does not let the node trust
 ├── DataSetRefused           reject: what arrived cannot be stored; carries the exact DIMSE status
 ├── DataSetEndless           reject: a data set far beyond the limit goes on and on; its sender is disconnected
 ├── DeliveryFault
@@ -30,6 +32,23 @@ class PortUnavailable(NodeError):
         self.host = host
         self.port = port
         self.fault = fault
+
+
+class CertificatesUnusable(NodeError):
+    """The file that `setting` names is not to be used; `sentence` names fault and file."""
+
+    def __init__(self, setting: str, sentence: str) -> None:
+        super().__init__(f"{setting} {sentence}")
+        self.setting = setting
+        self.sentence = sentence
+
+
+class HandshakeFailed(NodeError):
+    """There is no TLS with this peer; `reason` says why, in words of the node alone."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class DataSetRefused(NodeError):

@@ -23,6 +23,7 @@ from dicom_node.errors import DeliveryFault, TransferFailed
 from dicom_node.find import STUDY_ROOT_FIND
 from dicom_node.intake import SUCCESS, Intake, Origin, remove_partial
 from dicom_node.retry import GiveUp, Policy, decide
+from dicom_node.tls import Tls
 from dicom_node.transport import end, limit
 from storage import fetches, queue
 from storage.errors import LeaseLost
@@ -65,6 +66,7 @@ class Fetcher:
         [self._archive] = [each for each in settings.destinations if each.name == settings.priors.archive]
         self._is_move = settings.priors.method == "move"
         self._service = "C-MOVE" if self._is_move else "C-GET"
+        self._tls = Tls(settings.tls)
         self._folder = folder
         self._owner = owner
         self._clock = clock
@@ -150,6 +152,7 @@ class Fetcher:
             handlers,
             taken=() if self._is_move else IMAGE_CLASSES,
             most_bytes=MOST_BYTES,
+            tls=self._tls,
         )
         timer = threading.Timer(LONGEST_SECONDS, stop, [f"not finished within {LONGEST_SECONDS:g} seconds"])
         timer.daemon = True

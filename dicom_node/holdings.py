@@ -15,6 +15,7 @@ from dicom_node.dicomweb import DICOM_JSON, ask
 from dicom_node.errors import QueryFailed
 from dicom_node.find import STUDY_ROOT_FIND, find
 from dicom_node.header import is_uid
+from dicom_node.tls import Tls
 
 MOST = 10_000
 """Instances of one series; a result's series has one, a patient's CT that was filed there by mistake a thousand."""
@@ -37,9 +38,9 @@ class Holdings(Protocol):
 def holdings_of(settings: Settings, destination: Destination | WebDestination) -> Iterator[Holdings]:
     """Give what `destination` holds; nobody is called before it is asked."""
     if isinstance(destination, WebDestination):
-        yield _WebHoldings(destination)
+        yield _WebHoldings(destination, Tls(settings.tls))
         return
-    held = _DicomHoldings(settings.node.ae_title, destination)
+    held = _DicomHoldings(settings.node.ae_title, destination, Tls(settings.tls))
     try:
         yield held
     finally:
@@ -49,8 +50,8 @@ def holdings_of(settings: Settings, destination: Destination | WebDestination) -
 class _DicomHoldings:
     """By C-FIND over one association."""
 
-    def __init__(self, ae_title: str, destination: Destination) -> None:
-        self._association = KeptAssociation(ae_title, destination, {STUDY_ROOT_FIND: UNCOMPRESSED})
+    def __init__(self, ae_title: str, destination: Destination, tls: Tls) -> None:
+        self._association = KeptAssociation(ae_title, destination, {STUDY_ROOT_FIND: UNCOMPRESSED}, tls)
 
     def instances(self, study_instance_uid: str, series_instance_uids: Iterable[str]) -> set[str]:
         held = set()
@@ -71,14 +72,17 @@ class _DicomHoldings:
 class _WebHoldings:
     """By QIDO-RS."""
 
-    def __init__(self, destination: WebDestination) -> None:
+    def __init__(self, destination: WebDestination, tls: Tls) -> None:
         self._destination = destination
+        self._tls = tls
 
     def instances(self, study_instance_uid: str, series_instance_uids: Iterable[str]) -> set[str]:
         held = set()
         for series in series_instance_uids:
             query = f"StudyInstanceUID={study_instance_uid}&SeriesInstanceUID={series}&limit={MOST}"
-            answer = ask(self._destination, "GET", f"/instances?{query}", {"Accept": DICOM_JSON})
+            answer = ask(
+                self._destination, "GET", f"/instances?{query}", {"Accept": DICOM_JSON}, tls=self._tls
+            )
             if answer.status == HTTPStatus.NO_CONTENT:
                 continue
             if answer.status != HTTPStatus.OK or answer.content is None:

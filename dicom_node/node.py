@@ -19,6 +19,7 @@ from dicom_node.receiver import Receiver
 from dicom_node.sender import Sender
 from dicom_node.shadow import Shadow
 from dicom_node.sweeps import Sweeps
+from dicom_node.tls import Tls
 from dicom_node.worker import Worker
 from inference.card import SHIPPED, load_card
 from inference.errors import ModelDamaged
@@ -46,6 +47,7 @@ class Node:
     def __init__(self, settings: Settings, roles: frozenset[Role]) -> None:
         self._settings = settings
         self._roles = roles
+        self._tls = Tls(settings.tls)
         self._folder = DataFolder(settings.node.data_dir)
         self._owner = f"{socket.gethostname()}:{os.getpid()}"
         self._receiver: Receiver | None = None
@@ -66,9 +68,12 @@ class Node:
 
         Raises
         ------
-        FolderInUse, DatabaseTooNew, StorageUnavailable, ModelDamaged, PortUnavailable
+        CertificatesUnusable, FolderInUse, DatabaseTooNew, StorageUnavailable, ModelDamaged, PortUnavailable
             The node cannot run as it is set; nothing was started.
         """
+        self._tls.check()
+        if self._tls.is_key_exposed:
+            _log.warning("key_exposed", reason="[tls] key_file can be read by others: chmod 600")
         for role in sorted(self._roles):
             self._folder.lock_role(role)
         card = load_card(self._settings.model.bundle or SHIPPED) if Role.ANALYSE in self._roles else None
@@ -115,11 +120,11 @@ class Node:
         """Set up one sender for each destination, whatever protocol it speaks."""
         settings = self._settings
         channels: dict[str, Channel] = {
-            destination.name: StorageChannel(settings.node.ae_title, destination)
+            destination.name: StorageChannel(settings.node.ae_title, destination, self._tls)
             for destination in settings.destinations
         }
-        channels |= {to.name: StowChannel(to) for to in settings.web_destinations}
-        channels |= {to.name: MllpChannel(to) for to in settings.hl7}
+        channels |= {to.name: StowChannel(to, self._tls) for to in settings.web_destinations}
+        channels |= {to.name: MllpChannel(to, self._tls) for to in settings.hl7}
         for name, channel in channels.items():
             sender = Sender(settings.retry, name, channel, self._folder, self._owner)
             self._senders.append(sender)

@@ -15,7 +15,9 @@ from config.settings import Settings
 from dicom_node.associations import UNCOMPRESSED, VERIFICATION
 from dicom_node.commitment import STORAGE_COMMITMENT, take_answer
 from dicom_node.errors import PortUnavailable
+from dicom_node.handshake import secure_requested
 from dicom_node.intake import Intake, Origin, remove_partial
+from dicom_node.tls import Tls
 from dicom_node.transport import bound, end
 from inference.radiograph import decodable_transfer_syntaxes
 from storage import audit
@@ -73,6 +75,8 @@ class Receiver:
         ------
         PortUnavailable
             The address is in use, not this machine's, or not for this user.
+        CertificatesUnusable
+            It shall speak TLS, and the files under `[tls]` are not to be used.
         """
         receiver = self._settings.receiver
         entity = AE(self._settings.node.ae_title)
@@ -86,6 +90,7 @@ class Receiver:
             roles = {"scu_role": False, "scp_role": True} if context.role == "SCU" else {}
             entity.add_supported_context(context.sop_class, list(context.transfer_syntaxes), **roles)
         handlers: list[evt.EventHandlerType] = [
+            *self._securing(entity.acse_timeout),
             (evt.EVT_CONN_OPEN, bound, [receiver.network_timeout_seconds]),
             (evt.EVT_CONN_CLOSE, remove_partial),
             (evt.EVT_REQUESTED, self._admit),
@@ -103,6 +108,13 @@ class Receiver:
         self._server = server
         host, port = server.server_address[:2]
         return str(host), int(port)
+
+    def _securing(self, seconds: float) -> list[evt.EventHandlerType]:
+        if not self._settings.receiver.tls:
+            return []
+        tls = Tls(self._settings.tls)
+        tls.server()
+        return [(evt.EVT_CONN_OPEN, secure_requested, [tls.server, seconds, self._write_refusal])]
 
     def stop(self) -> None:
         """Take no more associations, and end those that are open: what was not answered is sent again."""

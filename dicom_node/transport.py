@@ -142,6 +142,7 @@ def end(associations: Iterable[Association]) -> None:
 
 def _shut(connected: socket.socket) -> None:
     try:
-        connected.shutdown(socket.SHUT_RDWR)
+        # SSLSocket's own would take the TLS away under the thread that reads, and give it bytes that nobody checked
+        socket.socket.shutdown(connected, socket.SHUT_RDWR)
     except OSError:  # its peer was faster
         return

@@ -12,7 +12,16 @@ from dataclasses import dataclass
 
 from config.hl7 import Hl7Destination
 from dicom_node.channels.channel import Delivered
-from dicom_node.errors import DeliveryFault, PeerUnreachable, ResultRefused, TransferFailed
+from dicom_node.errors import (
+    AccessRefused,
+    CertificatesUnusable,
+    DeliveryFault,
+    PeerUnreachable,
+    ResultRefused,
+    TransferFailed,
+)
+from dicom_node.handshake import TlsSocket, connect_tls, refusal_in
+from dicom_node.tls import NO_CERTIFICATES, Tls
 
 START, END = b"\x0b", b"\x1c\r"
 CONNECT_SECONDS = 10.0
@@ -49,8 +58,9 @@ class Acknowledgement:
 class MllpChannel:
     """Messages to one destination."""
 
-    def __init__(self, destination: Hl7Destination) -> None:
+    def __init__(self, destination: Hl7Destination, tls: Tls = NO_CERTIFICATES) -> None:
         self._destination = destination
+        self._tls = tls
         self._socket: socket.socket | None = None
 
     def send(self, content: bytes) -> Delivered:
@@ -61,6 +71,9 @@ class MllpChannel:
             answer = _read_answer(connection)
         except OSError as error:
             self.close()
+            refusal = refusal_in(error)
+            if refusal is not None:
+                raise AccessRefused(refusal) from error
             raise TransferFailed(f"connection lost: {UNKNOWN}") from error
         except DeliveryFault:
             self.close()
@@ -81,16 +94,16 @@ class MllpChannel:
 
     def _connected(self) -> socket.socket:
         """The open connection, or a new one where the peer has closed it or said something unasked."""
-        if self._socket is not None and select.select([self._socket], [], [], 0)[0]:
+        if self._socket is not None and _has_spoken(self._socket):
             self.close()
         if self._socket is None:
-            self._socket = connect(self._destination)
+            self._socket = connect(self._destination, self._tls)
         self._socket.settimeout(ANSWER_SECONDS)  # waiting for the last answer has used some of it
         return self._socket
 
 
-def connect(destination: Hl7Destination) -> socket.socket:
-    """Open a connection. Raises PeerUnreachable."""
+def connect(destination: Hl7Destination, tls: Tls = NO_CERTIFICATES) -> socket.socket:
+    """Open a connection. Raises PeerUnreachable, and AccessRefused where there is no TLS with the peer."""
     try:
         connection = socket.create_connection((destination.host, destination.port), CONNECT_SECONDS)
     except socket.gaierror as error:
@@ -102,7 +115,23 @@ def connect(destination: Hl7Destination) -> socket.socket:
     except OSError as error:
         raise PeerUnreachable("host cannot be reached") from error
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    return connection
+    if not destination.tls:
+        return connection
+    try:
+        return connect_tls(connection, tls.client(), destination.host, CONNECT_SECONDS)
+    except CertificatesUnusable as fault:
+        connection.close()
+        raise AccessRefused(str(fault)) from fault
+
+
+def _has_spoken(connection: socket.socket) -> bool:
+    """Whether the peer has said or closed something that nobody waits for."""
+    if not isinstance(connection, TlsSocket):
+        return bool(select.select([connection], [], [], 0)[0])
+    try:
+        return connection.has_data()
+    except OSError:
+        return True
 
 
 def control_id(message: bytes) -> str:

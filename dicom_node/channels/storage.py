@@ -27,6 +27,7 @@ from dicom_node.channels.creation import create
 from dicom_node.channels.storing import refused_class, store
 from dicom_node.errors import TransferFailed
 from dicom_node.results.workitem import UPS_PUSH, retrievable_from
+from dicom_node.tls import NO_CERTIFICATES, Tls
 
 SOP_CLASSES = {
     ResultKind.STRUCTURED_REPORT: (Comprehensive3DSRStorage, ComprehensiveSRStorage),
@@ -41,9 +42,9 @@ SOP_CLASSES = {
 class StorageChannel:
     """C-STORE and N-CREATE to one destination."""
 
-    def __init__(self, ae_title: str, destination: Destination) -> None:
+    def __init__(self, ae_title: str, destination: Destination, tls: Tls = NO_CERTIFICATES) -> None:
         self._destination = destination
-        self._association = KeptAssociation(ae_title, destination, proposed(destination))
+        self._association = KeptAssociation(ae_title, destination, proposed(destination), tls)
 
     def send(self, content: bytes) -> Delivered:
         """Store one object, a report in the form that the peer takes; create a workitem."""

@@ -20,6 +20,7 @@ from dicom_node.channels.storing import SUCCESS, is_warning, store
 from dicom_node.dicomweb import DICOM_JSON, Answer, ask
 from dicom_node.errors import ResultRefused, TransferFailed
 from dicom_node.results import encode
+from dicom_node.tls import NO_CERTIFICATES, Tls
 
 # the Store Instances Response Module (PS3.18 table I.2-1)
 _REFERENCED_SOP_SEQUENCE = "00081199"
@@ -40,8 +41,9 @@ _REFUSED_FOR_GOOD = (
 class StowChannel:
     """STOW-RS to one destination."""
 
-    def __init__(self, destination: WebDestination) -> None:
+    def __init__(self, destination: WebDestination, tls: Tls = NO_CERTIFICATES) -> None:
         self._destination = destination
+        self._tls = tls
 
     def send(self, content: bytes) -> Delivered:
         """Store one object, a report in the form that the service takes."""
@@ -63,6 +65,7 @@ class StowChannel:
                 "Accept": DICOM_JSON,
             },
             head.encode() + content + f"\r\n--{boundary}--\r\n".encode(),
+            tls=self._tls,
         )
         return status_of(answer)
 

@@ -12,6 +12,8 @@ from pathlib import Path
 from config.errors import Fault, SettingsFault
 from config.load import find_settings, load_settings
 from config.settings import Settings
+from dicom_node.errors import CertificatesUnusable
+from dicom_node.tls import Tls
 from inference.card import load_card
 from inference.errors import ModelDamaged
 
@@ -55,6 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"destination {to.name}: HL7 messages to {to.host} port {to.port}")
     if not settings.all_destinations and not settings.hl7:
         print("note: there is no destination, so results stay here")
+    if Tls(settings.tls).is_key_exposed:
+        print("note: [tls] key_file can be read by others than the service's user: chmod 600")
     print("no faults")
     return 0
 
@@ -72,6 +76,10 @@ def faults_on_disk(settings: Settings) -> Iterator[Fault]:
             path: Path | None = getattr(web, setting)
             if path is not None and not os.access(path, os.R_OK):
                 yield Fault(f"web_destinations[{place}].{setting}", f"cannot be read: {path}")
+    try:
+        Tls(settings.tls).check()
+    except CertificatesUnusable as fault:
+        yield Fault(f"tls.{fault.setting}", fault.sentence)
     folder = settings.node.data_dir
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent

@@ -18,6 +18,7 @@ from dicom_node.channels.mllp import connect
 from dicom_node.commands.options import add_config, settings_of
 from dicom_node.dicomweb import DICOM_JSON, ask
 from dicom_node.errors import DeliveryFault, TransferFailed
+from dicom_node.tls import Tls
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,15 +37,16 @@ def run(arguments: argparse.Namespace) -> int:
         names = ", ".join(found) or "none"
         print(f"dicom-node: no destination {arguments.destination!r}; there is: {names}", file=sys.stderr)
         return 2
+    tls = Tls(settings.tls)
     where = f"{destination.name} ({_address(destination)})"
     try:
         if isinstance(destination, WebDestination):
-            said = _search(destination)
+            said = _search(destination, tls)
         elif isinstance(destination, Hl7Destination):
-            connect(destination).close()
+            connect(destination, tls).close()
             said = "the port answers; HL7 has no echo, so whether messages are taken shows when one is sent"
         else:
-            said = _echo(settings.node.ae_title, destination)
+            said = _echo(settings.node.ae_title, destination, tls)
     except DeliveryFault as fault:
         print(f"{where}: {fault.reason}", file=sys.stderr)
         return 1
@@ -60,10 +62,11 @@ def _address(destination: Destination | WebDestination | Hl7Destination) -> str:
     return f"{destination.ae_title} at {destination.host} port {destination.port}"
 
 
-def _echo(ae_title: str, destination: Destination) -> str:
+def _echo(ae_title: str, destination: Destination, tls: Tls) -> str:
     """Associate, echo, release."""
     started = time.perf_counter()
-    association = open_association(ae_title, destination, {VERIFICATION: [str(ImplicitVRLittleEndian)]})
+    contexts = {VERIFICATION: [str(ImplicitVRLittleEndian)]}
+    association = open_association(ae_title, destination, contexts, tls=tls)
     associated = time.perf_counter()
     answer = association.send_c_echo()
     answered = time.perf_counter()
@@ -77,10 +80,10 @@ def _echo(ae_title: str, destination: Destination) -> str:
     )
 
 
-def _search(destination: WebDestination) -> str:
+def _search(destination: WebDestination, tls: Tls) -> str:
     """Search for any study: the least that a DICOMweb service must answer."""
     started = time.perf_counter()
-    answer = ask(destination, "GET", "/studies?limit=1", {"Accept": DICOM_JSON})
+    answer = ask(destination, "GET", "/studies?limit=1", {"Accept": DICOM_JSON}, tls=tls)
     answered = time.perf_counter()
     if answer.status not in (200, 204):  # 204: it holds none (PS3.18 table 10.6.3-1)
         raise TransferFailed(f"QIDO-RS answered HTTP {answer.status}")

@@ -1,0 +1,215 @@
+"""DICOM over TLS with real peers: who is let in, who is not and why, and what the node trusts of others."""
+
+import json
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from pydicom.uid import ExplicitVRLittleEndian
+
+from tests.builders import chest_film, write
+from tests.certificates import Authority, Identity
+from tests.peers import NodeProcess, tool, wait_for
+
+
+@dataclass
+class Hospital:
+    """An authority, another one, and a node that trusts the first."""
+
+    folder: Path
+    authority: Authority
+    stranger: Authority
+    node_identity: Identity
+    sender: Identity
+    revoked: Identity
+
+    @classmethod
+    def made(cls, folder: Path) -> "Hospital":
+        folder.mkdir()
+        authority, stranger = Authority(folder), Authority(folder, "elsewhere")
+        identities = [authority.issue(name) for name in ("node", "sender", "revoked")]
+        made = cls(folder, authority, stranger, *identities)
+        (folder / "revoked-list.pem").write_bytes(authority.revoked(made.revoked))
+        return made
+
+    def settings(self) -> str:
+        """The section of the node's settings, and all that every node of these tests has."""
+        return f"""
+[model]
+uncertain = [0, 0]
+[tls]
+certificate_file = "{self.node_identity.certificate}"
+key_file = "{self.node_identity.key}"
+authorities_file = "{self.authority.certificate}"
+revoked_file = "{self.folder}/revoked-list.pem"
+"""
+
+    def options(self, identity: Identity) -> str:
+        """storescu's, to show this certificate."""
+        return f"+tls {identity.key} {identity.certificate} +cf {self.authority.certificate}"
+
+
+@pytest.fixture(scope="module")
+def hospital(tmp_path_factory: pytest.TempPathFactory) -> Hospital:
+    return Hospital.made(tmp_path_factory.mktemp("hospital") / "certificates")
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory, hospital: Hospital) -> Iterator[NodeProcess]:
+    """A node whose port speaks TLS alone."""
+    with receiving(tmp_path_factory.mktemp("node"), hospital) as made:
+        yield made
+
+
+def receiving(folder: Path, hospital: Hospital) -> NodeProcess:
+    made = NodeProcess(folder, None, hospital.settings())
+    made.config.write_text(made.config.read_text().replace("[receiver]", "[receiver]\ntls = true"))
+    return made
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    return write(chest_film(study="by TLS"), tmp_path / "film.dcm")
+
+
+def refusals(node: NodeProcess) -> list[str]:
+    """The reasons in the log, in order."""
+    found = [json.loads(line) for line in node.log.splitlines() if "association_refused" in line]
+    return [each["reason"] for each in found]
+
+
+def refused(node: NodeProcess, film: Path, options: str = "") -> str:
+    """Send, and return the reason of the refusal."""
+    before = len(refusals(node))
+    assert node.send(film, options=options) != 0
+    [reason] = wait_for(lambda: refusals(node)[before:])
+    return reason
+
+
+def test_a_sender_with_a_certificate_of_the_hospital_is_taken_and_every_byte_is_kept(
+    node: NodeProcess, hospital: Hospital, tmp_path: Path
+) -> None:
+    sent = write(
+        chest_film(study="every byte", rows=900, columns=700), tmp_path / "film.dcm", ExplicitVRLittleEndian
+    )
+    assert node.send(sent, options=hospital.options(hospital.sender)) == 0
+    kept = wait_for(lambda: list((node.folder / "data").rglob("*.dcm")))
+    data_set = sent.read_bytes()[-900 * 700 * 2 :]
+    assert any(each.read_bytes().endswith(data_set) for each in kept)
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ("expired", "TLS: its certificate has expired"),
+        ("self-signed", "TLS: its certificate is signed by itself"),
+        ("of another authority", "TLS: its certificate is of no authority that this node trusts"),
+        ("revoked", "TLS: its certificate is revoked"),
+    ],
+)
+def test_a_sender_with_a_bad_certificate_is_refused_with_the_reason(
+    node: NodeProcess, hospital: Hospital, film: Path, bad: str, reason: str
+) -> None:
+    identity = {
+        "expired": lambda: hospital.authority.issue("expired", expired=True),
+        "self-signed": lambda: hospital.authority.issue("self-signed", self_signed=True),
+        "of another authority": lambda: hospital.stranger.issue("stranger"),
+        "revoked": lambda: hospital.revoked,
+    }[bad]()
+    assert refused(node, film, hospital.options(identity)) == reason
+
+
+def test_a_sender_without_a_certificate_or_without_tls_is_refused_with_the_reason(
+    node: NodeProcess, hospital: Hospital, film: Path
+) -> None:
+    without = f"+tla +cf {hospital.authority.certificate}"
+    assert refused(node, film, without) == "TLS: it has shown no certificate"
+    assert refused(node, film) == "TLS: it speaks no TLS"
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ("-tls1_1 -cipher ALL:@SECLEVEL=0", "TLS: it speaks neither TLS 1.2 nor 1.3"),
+        ("-tls1_2 -cipher ECDHE-ECDSA-AES128-SHA256", "TLS: it offers no cipher suite of RFC 9325"),
+        ("-tls1_2 -cipher AES128-GCM-SHA256", "TLS: it offers no cipher suite of RFC 9325"),
+        ("-tls1_2", None),
+        ("-tls1_3", None),
+    ],
+)
+def test_only_tls_1_2_and_1_3_are_spoken_and_only_with_the_suites_of_rfc_9325(
+    node: NodeProcess, hospital: Hospital, options: str, reason: str | None
+) -> None:
+    before = len(refusals(node))
+    shown = ["-cert", str(hospital.sender.certificate), "-key", str(hospital.sender.key)]
+    to = ["-connect", f"127.0.0.1:{node.port}", "-CAfile", str(hospital.authority.certificate)]
+    ran = subprocess.run(
+        [tool("openssl"), "s_client", "-verify_return_error", *to, *shown, *options.split()],
+        input=b"",
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ran.returncode == 0) is (reason is None), ran.stderr
+    if reason is not None:
+        assert wait_for(lambda: refusals(node)[before:]) == [reason]
+
+
+def test_silent_peers_keep_nobody_out(node: NodeProcess, hospital: Hospital, film: Path) -> None:
+    silent = [socket.create_connection(("127.0.0.1", node.port)) for _ in range(40)]
+    for connection in silent[:20]:
+        connection.sendall(b"\x16\x03\x01\x02\x00\x01")  # the first bytes of a ClientHello
+    assert node.send(film, options=hospital.options(hospital.sender)) == 0
+    for connection in silent:
+        connection.close()
+
+
+def test_a_refusal_is_written_down_for_the_auditor(node: NodeProcess, hospital: Hospital, film: Path) -> None:
+    refused(node, film, hospital.options(hospital.revoked))
+    with closing(sqlite3.connect(node.folder / "data" / "node.sqlite")) as database:
+        [(detail,)] = database.execute("SELECT detail FROM audit ORDER BY id DESC LIMIT 1").fetchall()
+    assert json.loads(detail) == {
+        "ae_title": "",
+        "address": "127.0.0.1",
+        "reason": "TLS: its certificate is revoked",
+    }
+
+
+def test_a_certificate_that_is_revoked_today_opens_nothing_and_the_node_goes_on(
+    tmp_path: Path, film: Path
+) -> None:
+    hospital = Hospital.made(tmp_path / "certificates")
+    folder = tmp_path / "node"
+    folder.mkdir()
+    with receiving(folder, hospital) as node:
+        assert node.send(film, options=hospital.options(hospital.sender)) == 0
+        (hospital.folder / "revoked-list.pem").write_bytes(hospital.authority.revoked(hospital.sender))
+        assert refused(node, film, hospital.options(hospital.sender)) == "TLS: its certificate is revoked"
+        (hospital.folder / "revoked-list.pem").write_text("a download that went wrong")
+        assert node.send(film, options=hospital.options(hospital.authority.issue("second"))) == 0
+        assert node.log.count("certificates_not_renewed") == 1
+
+
+def test_a_node_whose_key_does_not_fit_does_not_start_and_says_so(tmp_path: Path) -> None:
+    hospital = Hospital.made(tmp_path / "certificates")
+    hospital.node_identity.key.write_bytes(hospital.sender.key.read_bytes())
+    folder = tmp_path / "node"
+    folder.mkdir()
+    node = receiving(folder, hospital)
+    ran = node.command("run")
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("dicom-node: key_file is not the key of certificate_file")
+    checked = subprocess.run(
+        [sys.executable, "-m", "dicom_node.cli", "check-config", str(node.config)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 2
+    assert "tls.key_file: is not the key of certificate_file" in checked.stderr
