@@ -3,6 +3,7 @@
 The default of every setting stands in this room and, with its reason, in ``node.toml``; a test keeps them the same.
 """
 
+from collections.abc import Iterator
 from ipaddress import IPv6Address, ip_address
 from typing import Self
 
@@ -75,22 +76,29 @@ class Settings(Section):
             None for a stranger.
         """
         title = calling_ae_title.strip(" ")
-        try:
-            peer = ip_address(address)
-        except ValueError:
-            return None
-        if isinstance(peer, IPv6Address) and peer.ipv4_mapped:
-            peer = peer.ipv4_mapped
-        for source in self.sources:
-            if source.ae_title == title and any(peer in network for network in source.hosts):
+        for source in self._sources_at(address):
+            if source.ae_title == title:
                 return source
         return None
+
+    def has_source_at(self, address: str) -> bool:
+        """Tell whether any source may call from this IP address, whatever it calls itself."""
+        return next(self._sources_at(address), None) is not None
 
     def quiet_seconds(self, source: Source | None) -> float:
         """Tell for how long a study of this source must be quiet before it is reported."""
         if source is None or source.study_quiet_seconds is None:
             return self.receiver.study_quiet_seconds
         return source.study_quiet_seconds
+
+    def _sources_at(self, address: str) -> Iterator[Source]:
+        try:
+            peer = ip_address(address)
+        except ValueError:
+            return
+        if isinstance(peer, IPv6Address) and peer.ipv4_mapped:
+            peer = peer.ipv4_mapped
+        yield from (source for source in self.sources if any(peer in network for network in source.hosts))
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:

@@ -1,39 +1,36 @@
 """The Storage SCP: who may send, and over what; what then comes in is for `dicom_node.intake` to keep."""
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, cast
 
-import structlog
 from pydicom.dataset import Dataset
 from pynetdicom import AE, DEFAULT_TRANSFER_SYNTAXES, AllStoragePresentationContexts, evt
 from pynetdicom.dimse_primitives import C_STORE
-from pynetdicom.transport import ThreadedAssociationServer
 
 from config.settings import Settings
+from dicom_node.admission import TOO_MANY_CONNECTIONS, Admission
 from dicom_node.associations import UNCOMPRESSED, VERIFICATION
 from dicom_node.commitment import STORAGE_COMMITMENT, take_answer
 from dicom_node.errors import PortUnavailable
 from dicom_node.handshake import secure_requested
 from dicom_node.intake import Intake, Origin, remove_partial
+from dicom_node.listener import Listener, give_up_waiting, stop_waiting, wait_for_request
+from dicom_node.loop import Loop
+from dicom_node.refusals import Refusals
 from dicom_node.tls import Tls
 from dicom_node.transport import bound, end
 from inference.radiograph import decodable_transfer_syntaxes
-from storage import audit
-from storage.errors import StorageError
 from storage.folder import DataFolder
-from storage.steps import Step
 
-REJECTED_PERMANENT, BY_USER, CALLING_AE_TITLE_NOT_RECOGNISED = 0x01, 0x01, 0x03
-REJECTED_TRANSIENT, BY_PRESENTATION, LOCAL_LIMIT_EXCEEDED = 0x02, 0x03, 0x02
 HIGH_PRIORITY = 0x0001  # PS3.7 9.1.1.1.5
 MAXIMUM_PDU_SIZE = 131072  # what dcmtk and Orthanc use at most
 REQUEST_SECONDS = 10.0  # a connection that asks for nothing within these is a port scan
 CONNECTIONS = 10_000
 """pynetdicom counts connections that have not asked for anything yet; the limit that counts is our own."""
-
-_log = structlog.get_logger()
+STOP_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +63,10 @@ class Receiver:
         self._settings = settings
         self._folder = folder
         self._intake = Intake(settings, folder, received)
-        self._server: ThreadedAssociationServer | None = None
+        self._admission = Admission(settings)
+        self._refusals = Refusals(folder, self._tell_refusals)
+        self._telling = Loop("refusals", self._refusals.step)
+        self._server: Listener | None = None
 
     def start(self) -> tuple[str, int]:
         """Open the port and return the address that it is open on.
@@ -92,20 +92,29 @@ class Receiver:
         handlers: list[evt.EventHandlerType] = [
             *self._securing(entity.acse_timeout),
             (evt.EVT_CONN_OPEN, bound, [receiver.network_timeout_seconds]),
+            (evt.EVT_CONN_OPEN, wait_for_request),
             (evt.EVT_CONN_CLOSE, remove_partial),
+            (evt.EVT_CONN_CLOSE, give_up_waiting),
+            (evt.EVT_CONN_CLOSE, self._note_asked),
+            (evt.EVT_REQUESTED, stop_waiting),
+            (evt.EVT_REQUESTED, self._note_asked),
             (evt.EVT_REQUESTED, self._admit),
             (evt.EVT_REJECTED, self._note_refusal),
             (evt.EVT_C_STORE, self._store),
             (evt.EVT_N_EVENT_REPORT, self._take_commitment),
         ]
         try:
-            server = cast(
-                ThreadedAssociationServer,
-                entity.start_server((receiver.host, receiver.port), block=False, evt_handlers=handlers),
+            server: Listener = entity.make_server(  # type: ignore[assignment] # pynetdicom's types say less
+                (receiver.host, receiver.port),
+                evt_handlers=handlers,
+                server_class=Listener,
+                may_connect=self._may_connect,
             )
         except OSError as error:
             raise PortUnavailable(receiver.host, receiver.port, error.strerror or "unknown error") from error
         self._server = server
+        threading.Thread(target=server.serve_forever, name="accept", daemon=True).start()
+        self._telling.start()
         host, port = server.server_address[:2]
         return str(host), int(port)
 
@@ -123,48 +132,37 @@ class Receiver:
             self._server.shutdown()
             end(self._server.active_associations)
             self._server = None
+            self._telling.stop(STOP_SECONDS)
+            self._refusals.tell_all()
 
     def _admit(self, event: evt.Event) -> None:
-        """Refuse strangers, and known sources beyond the limit.
-
-        A source is an AE title together with the addresses that it may call from.
-        """
-        title, address = _caller(event)
-        if self._settings.receiver.require_known_source and not self._settings.source_of(title, address):
-            refusal = (REJECTED_PERMANENT, BY_USER, CALLING_AE_TITLE_NOT_RECOGNISED)
-            reason = "no source has this AE title and address"
-        elif self._established() >= self._settings.receiver.maximum_associations:
-            refusal = (REJECTED_TRANSIENT, BY_PRESENTATION, LOCAL_LIMIT_EXCEEDED)
-            reason = "too many associations"
-        else:
+        """Refuse strangers, and known sources beyond the limits."""
+        rejection = self._admission.rejection(event.assoc, *_caller(event))
+        if rejection is None:
             return
-        event.assoc.acse.send_reject(*refusal)
-        self._write_refusal(event, reason)
+        event.assoc.acse.send_reject(rejection.result, rejection.source, rejection.diagnostic)
+        self._write_refusal(event, rejection.reason)
         event.assoc.kill()
 
-    def _established(self) -> int:
-        server = self._server
-        return 0 if server is None else sum(each.is_established for each in server.active_associations)
+    def _may_connect(self, address: str, port: int) -> bool:
+        may_ask = self._admission.may_ask(address, port)
+        if not may_ask:
+            self._refusals.note("", address, TOO_MANY_CONNECTIONS)
+        return may_ask
+
+    def _note_asked(self, event: evt.Event) -> None:
+        requestor = event.assoc.requestor
+        self._admission.has_asked(str(requestor.address), int(requestor.port))
+
+    def _tell_refusals(self) -> None:
+        self._telling.wake()
 
     def _note_refusal(self, event: evt.Event) -> None:
         """Write down the one refusal that is left to pynetdicom."""
         self._write_refusal(event, "called AE title is not this node's")
 
     def _write_refusal(self, event: evt.Event, reason: str) -> None:
-        title, address = _caller(event)
-        _log.warning("association_refused", ae_title=title, address=address, reason=reason)
-        try:
-            with self._folder.database.write(Step.ASSOCIATION_REFUSED) as connection:
-                audit.append(
-                    connection,
-                    time.time(),
-                    "association_refused",
-                    ae_title=title,
-                    address=address,
-                    reason=reason,
-                )
-        except StorageError as error:
-            _log.error("audit_unavailable", error_type=type(error).__name__)
+        self._refusals.note(*_caller(event), reason)
 
     def _store(self, event: evt.Event) -> int | Dataset:
         title, address = _caller(event)

@@ -2,9 +2,9 @@
 
 pynetdicom 3.0.4 reads a PDU of whatever length its header announces into memory, and waits for its last byte without
 a time-out: a peer that stops in the middle would hold a connection and two threads for ever, and so would a modality
-that is switched off. It gathers a message without an end in memory, all but the data set of a C-STORE, starts a thread
-for each N-EVENT-REPORT, and queues every other request while the first is answered. All this is mended where a
-connection opens (EVT_CONN_OPEN), on either side.
+that is switched off, or one that sends a message in tiny pieces. It gathers a message without an end in memory, all but
+the data set of a C-STORE, starts a thread for each N-EVENT-REPORT, and queues every other request while the first is
+answered. All this is mended where a connection opens (EVT_CONN_OPEN), on either side.
 """
 
 import errno
@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 import structlog
 from pynetdicom import evt
 from pynetdicom.association import Association
+from pynetdicom.dimse_messages import DIMSEMessage
 from pynetdicom.pdu_primitives import P_DATA
 
 from dicom_node.logs import where_raised
@@ -28,13 +29,18 @@ MOST_UNANSWERED = 16
 """Requests at once; only one may be where nothing else was negotiated (PS3.7 D.3.3.3), and nothing else is."""
 CANCEL_REQUEST, RESPONSES = 0x0FFF, 0x8000
 """The command that has no answer, and the bit of those that are one (PS3.7 E.1)."""
+SLOWEST = 2000
+"""Bytes a second of a message as a whole, however many PDUs it comes in, after the time that one PDU may take."""
 CLOSE_SECONDS = 5.0
 
 _log = structlog.get_logger()
 
 
 def bound(event: evt.Event, seconds: float) -> None:
-    """End a connection whose peer takes longer than `seconds` for a PDU, or sends too much or what cannot be read."""
+    """End a connection whose peer takes longer than `seconds` for a PDU, or sends too much or what cannot be read.
+
+    A message may take those and what the slowest line needs for as many bytes.
+    """
     connection = event.assoc.dul.socket
     if connection is None or connection.socket is None:  # closed again already
         return
@@ -68,20 +74,34 @@ def bound(event: evt.Event, seconds: float) -> None:
         return received
 
     connection.recv = receive  # type: ignore[method-assign]
-    _bound_messages(event.assoc, cut)
+    _bound_messages(event.assoc, seconds, cut)
 
 
-def _bound_messages(association: Association, cut: Callable[[], None]) -> None:
-    """Call `cut` where the peer's message is too long or cannot be read, or it does not wait for its answers."""
+def _bound_messages(association: Association, seconds: float, cut: Callable[[], None]) -> None:
+    """Call `cut` where a message is too long, too slow or cannot be read, or the peer does not wait for its answers."""
     receive = association.dimse.receive_primitive
     counting = threading.Lock()
     unanswered = 0
+    coming: DIMSEMessage | None = None
+    since, arrived = 0.0, 0
+
+    def is_too_slow(primitive: P_DATA) -> bool:
+        nonlocal coming, since, arrived
+        now = time.monotonic()
+        if association.dimse.message is not coming:
+            coming, since, arrived = association.dimse.message, now, 0
+        arrived += sum(len(value) for _, value in primitive.presentation_data_value_list)
+        return coming is not None and now - since > seconds + arrived / SLOWEST
 
     def receive_bounded(primitive: P_DATA) -> None:
         try:
             receive(primitive)
         except Exception as error:  # noqa: BLE001 - else it ends pynetdicom's thread, and nobody closes what is open
             _log.warning("message_unreadable", error_type=type(error).__name__, where=where_raised(error))
+            cut()
+            return
+        if is_too_slow(primitive):
+            _log.warning("message_too_slow")
             cut()
             return
         message = association.dimse.message

@@ -1,5 +1,6 @@
 """What people and monitors ask of the database: the state of the queue, lists of jobs, the story of one study."""
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -7,7 +8,16 @@ from sqlalchemy import ColumnElement, Connection, Select, Table, case, func, or_
 
 from storage import queue
 from storage.records import JobKind, Priority
-from storage.schema import conflicting_objects, deliveries, fetches, instances, jobs, predictions, results
+from storage.schema import (
+    audit,
+    conflicting_objects,
+    deliveries,
+    fetches,
+    instances,
+    jobs,
+    predictions,
+    results,
+)
 from storage.states import JOB_STATES, OPEN, State
 
 LONGEST_NUMBER = 18
@@ -40,6 +50,7 @@ def status(connection: Connection, now: float) -> dict[str, Any]:
         "deliveries": _by_state(connection, deliveries, State),
         "deliveries_by_destination": _by_destination(connection),
         "oldest_waiting_seconds": max(0.0, round(now - min(waiting), 3)) if waiting else 0.0,
+        "refused_last_day": _refused(connection, now - 86400),
     }
 
 
@@ -261,6 +272,18 @@ def waiting_for_a_person(connection: Connection) -> tuple[list[int], list[int]]:
     job_ids = select(jobs.c.id).where(_JOB_FOR_A_PERSON)
     delivery_ids = select(deliveries.c.id).where(_DELIVERY_FOR_A_PERSON)
     return list(connection.execute(job_ids).scalars()), list(connection.execute(delivery_ids).scalars())
+
+
+def _refused(connection: Connection, since: float) -> dict[str, int]:
+    """Return how many associations were refused, by reason. Reads no older record than the last one before `since`."""
+    before = select(audit.c.id).where(audit.c.at < since).order_by(audit.c.id.desc()).limit(1)
+    refused = select(audit.c.detail).where(
+        audit.c.id > func.coalesce(before.scalar_subquery(), 0), audit.c.event == "association_refused"
+    )
+    found: Counter[str] = Counter()
+    for detail in connection.execute(refused).scalars():
+        found[detail["reason"]] += detail.get("count", 1)  # older versions wrote each one down
+    return dict(found)
 
 
 def _priority(table: Table) -> ColumnElement[str]:

@@ -2,6 +2,7 @@
 
 running               the roles (receive, analyse, deliver) that a process has on this folder; none: the node is down
 oldest waiting        since when the oldest job or delivery has been due
+refused               associations in the last 24 hours: strangers, and sources that had too many at once
 waiting for a person  jobs that failed and deliveries that failed or were refused: dicom-node jobs --for-a-person
 """
 
@@ -47,5 +48,11 @@ def run(arguments: argparse.Namespace) -> int:
     )
     output.print(table)
     output.print(f"oldest waiting: {status['oldest_waiting_seconds']:.1f} s")
+    refused = status["refused_last_day"]
+    reasons = "; ".join(f"{reason}: {many}" for reason, many in sorted(refused.items()))
+    output.print(
+        f"refused in the last 24 hours: {sum(refused.values())}" + (f" ({reasons})" if reasons else ""),
+        markup=False,
+    )
     output.print(f"waiting for a person: {status['waiting_for_a_person']} (dicom-node jobs --for-a-person)")
     return 0

@@ -34,7 +34,7 @@ def test_a_stranger_is_refused_with_the_exact_reason(
     assert association.is_rejected
     assert answer is not None
     assert (answer.result, answer.result_source, answer.diagnostic) == reason
-    assert "association_refused" in node.log
+    wait_for(lambda: "association_refused" in node.log)
 
 
 def store(node: NodeProcess, film: Dataset) -> Dataset:
