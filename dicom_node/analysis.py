@@ -31,7 +31,9 @@ class Analyst:
         """Load the model. Raises ModelDamaged."""
         self._settings = settings
         model = settings.model
-        self._reader = ChestReader(model.bundle or SHIPPED, model.minimum_age_years, model.uncertain)
+        self._reader = ChestReader(
+            model.bundle or SHIPPED, model.minimum_age_years, model.uncertain, settings.limits
+        )
 
     @property
     def card(self) -> ModelCard:
@@ -47,13 +49,15 @@ class Analyst:
         paths: dict[str, Path] = {}
         films = []
         for film in task.films:
-            header = read_header(film.path)
+            header = read_header(film.path, self._settings.limits)
             paths[header.SOPInstanceUID] = film.path
             films.append(Film(header, film.outcome))
         films.sort(key=lambda film: str(film.header.SOPInstanceUID))
 
         def radiograph_of(film: Film) -> Radiograph:
-            return read_radiograph(dcmread(paths[film.header.SOPInstanceUID]))
+            return read_radiograph(
+                dcmread(paths[film.header.SOPInstanceUID]), self._settings.limits.image_pixels
+            )
 
         reading = StudyReading(
             films=tuple(films),

@@ -15,9 +15,9 @@ from pydicom.uid import UID
 from pynetdicom.dsutils import split_dataset
 
 from config.sections import LimitsSettings
-from dicom_node.header import DEFAULT_LIMITS
 from dicom_node.results.encoding import quiet
 from dicom_node.results.source import copy_elements, copy_patient_and_study
+from inference.dicom_file import DEFAULT_LIMITS
 from inference.elements import PIXEL_DATA, Encoding, elements
 from storage.records import Difference
 

@@ -14,20 +14,21 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pydicom.dataset import Dataset
-from pydicom.filereader import dcmread, read_dataset
+from pydicom.filereader import read_dataset
 from pydicom.tag import Tag
 from pydicom.uid import UID
 from pynetdicom.dsutils import split_dataset
 
 from config.sections import LimitsSettings
 from dicom_node.errors import DataSetRefused
+from inference.dicom_file import DEFAULT_LIMITS, open_dicom
 from inference.elements import UNDEFINED, BeyondLimits, Element, Encoding, elements
+from inference.part10 import read_meta, read_value
 
 CANNOT_UNDERSTAND = 0xC000
 DOES_NOT_MATCH = 0xA900
 INFLATED_AT_MOST = 4 * 1024 * 1024
 LAST_TAG = int(Tag("SeriesInstanceUID"))
-DEFAULT_LIMITS = LimitsSettings()
 Values = dict[int, bytes]
 """By tag: the bytes of a value."""
 
@@ -35,9 +36,7 @@ PRIORITY = int(Tag("RequestedProcedurePriority"))
 REQUESTS = int(Tag("RequestAttributesSequence"))
 URGENT = frozenset({"STAT", "HIGH"})
 
-_PREAMBLE = 128  # bytes of whatever its writer liked (PS3.10 7.1)
 _META_GROUP = 0x0002
-_LONGEST_VALUE = 1024  # bytes; longer than any that is valid where it is needed
 _NEEDED = {
     int(Tag(keyword))
     for keyword in (
@@ -138,7 +137,7 @@ def is_ordered_urgently(path: Path, limits: LimitsSettings = DEFAULT_LIMITS) -> 
                 if (
                     is_of_order
                     and element.tag == PRIORITY
-                    and _text_of(_value(file, element)).upper() in URGENT
+                    and _text_of(read_value(file, element)).upper() in URGENT
                 ):
                     return True
     except (ValueError, zlib.error, DataSetRefused):
@@ -152,26 +151,15 @@ def _opened(path: Path, limits: LimitsSettings) -> Iterator[tuple[Values, Binary
 
     A deflated data set is its start, inflated.
     """
-    most, deepest = limits.header_elements, limits.sequence_depth
     with path.open("rb") as file:
-        if file.read(_PREAMBLE + 4)[_PREAMBLE:] != b"DICM":
-            raise ValueError("no Part 10 file")
-        meta: Values = {}
-        start, last = file.tell(), 0
-        for element in elements(file, Encoding(is_implicit=False), most, deepest):
-            # in ascending order each once (PS3.5 7.1); what comes again is the data set's, where it must not stand
-            if element.tag >> 16 != _META_GROUP or element.tag <= last:
-                break
-            meta[element.tag] = _value(file, element)
-            start, last = element.value + element.length, element.tag
+        meta = read_meta(file)
         syntax = UID(_uid(meta, "TransferSyntaxUID"))
-        file.seek(start)
         content: BinaryIO = file
         if syntax.is_deflated:
             inflate = zlib.decompressobj(-zlib.MAX_WBITS)
             content = io.BytesIO(inflate.decompress(file.read(INFLATED_AT_MOST), INFLATED_AT_MOST))
         encoding = Encoding(syntax.is_implicit_VR, syntax.is_little_endian)
-        yield meta, content, elements(content, encoding, most, deepest)
+        yield meta, content, elements(content, encoding, limits.header_elements, limits.sequence_depth)
 
 
 def _read_values(path: Path, limits: LimitsSettings) -> tuple[Values, Values]:
@@ -186,23 +174,17 @@ def _read_values(path: Path, limits: LimitsSettings) -> tuple[Values, Values]:
             if element.tag > LAST_TAG:
                 break
             if element.tag in _NEEDED and element.length != UNDEFINED:
-                values[element.tag] = _value(file, element)
+                values[element.tag] = read_value(file, element)
     return meta, values
 
 
-def _value(file: BinaryIO, element: Element) -> bytes:
-    """The start of a value, by which it is seen where it is too long."""
-    file.seek(element.value)
-    return file.read(min(element.length, _LONGEST_VALUE))
-
-
-def read_header(path: Path) -> Dataset:
-    """Return the data set at `path` up to its pixel data; where it is broken further on, its start.
+def read_header(path: Path, limits: LimitsSettings = DEFAULT_LIMITS) -> Dataset:
+    """Return the data set at `path` up to its pixel data; where it is broken or beyond the limits, its start.
 
     The receiver has read the start of every stored file, so this finds at least the study that it belongs to.
     """
     try:
-        return dcmread(path, stop_before_pixels=True)
+        return open_dicom(path, header_only=True, limits=limits)
     except Exception:  # noqa: BLE001 - as above: a broken file still gets its report, from what can be read
         return _read_start(path)
 

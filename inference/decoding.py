@@ -27,14 +27,15 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from config.sections import LimitsSettings
 from inference import extended_jpeg
 from inference.codestream import read_frame
 from inference.errors import ImageRejected
 from inference.header import text, values, whole
 from inference.prediction import Reason
 
-LARGEST_IMAGE: Final = 100_000_000
-"""Pixels; the largest detectors have 20 million."""
+LARGEST_IMAGE: Final = LimitsSettings().image_pixels
+"""Where no settings are at hand."""
 SMALLEST_SIDE: Final = 128
 """Pixels; below this a film shows no lung markings."""
 
@@ -54,6 +55,7 @@ _CODESTREAMS: Final = (
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
 )
+_RLE_HEADER: Final = 64  # bytes (PS3.5 G.5)
 _PALETTE: Final = "PALETTE COLOR"
 
 StoredValues = NDArray[np.integer]
@@ -68,7 +70,7 @@ def decodable_transfer_syntaxes() -> tuple[str, ...]:
     )
 
 
-def decode(dataset: Dataset) -> StoredValues:
+def decode(dataset: Dataset, largest: int = LARGEST_IMAGE) -> StoredValues:
     """Decode the only frame of an image, its unused bits cleared (PS3.5 8.1.1).
 
     Returns
@@ -80,11 +82,13 @@ def decode(dataset: Dataset) -> StoredValues:
     ImageRejected
         The pixel data is missing, not of one radiograph, outside the limits, or cannot be decoded.
     """
-    _check(dataset)
+    _check(dataset, largest)
     try:
         syntax = UID(dataset.file_meta.TransferSyntaxUID)
         if syntax in _CODESTREAMS:
             _check_frame(dataset)
+        if syntax == RLELossless:
+            _check_runs(dataset)
         # Codecs give plain numbers; native and RLE cells may hold overlays and junk, which are cleared below.
         cells = syntax in _NATIVE or syntax == RLELossless
         pixels, _ = get_decoder(syntax).as_array(
@@ -115,14 +119,14 @@ def _plugin(dataset: Dataset, syntax: UID) -> str:
     return "gdcm"
 
 
-def _check(dataset: Dataset) -> None:
+def _check(dataset: Dataset, largest: int) -> None:
     """Refuse from the header what must not be decoded."""
     if not any(values(dataset, "PixelData")):
         raise ImageRejected(Reason.NO_PIXELS)
     rows, columns = whole(dataset, "Rows"), whole(dataset, "Columns")
     if rows is None or columns is None:
         raise ImageRejected(Reason.UNDECODABLE_PIXELS)
-    if rows * columns > LARGEST_IMAGE:
+    if rows * columns > largest:
         raise ImageRejected(Reason.TOO_LARGE)
     if min(rows, columns) < SMALLEST_SIDE:
         raise ImageRejected(Reason.TOO_SMALL)
@@ -140,6 +144,13 @@ def _check_frame(dataset: Dataset) -> None:
     told = (dataset.Rows, dataset.Columns, dataset.SamplesPerPixel)
     if told != (frame.rows, frame.columns, frame.samples) or frame.bits > dataset.BitsAllocated:
         raise ValueError("the compressed frame is not the one that the header describes")
+
+
+def _check_runs(dataset: Dataset) -> None:
+    """Raise ValueError where an RLE frame has more runs than its picture can take: each unpacks to 128 bytes."""
+    cells = dataset.Rows * dataset.Columns * dataset.SamplesPerPixel * (dataset.BitsAllocated // 8)
+    if len(get_frame(dataset.PixelData, 0, number_of_frames=1)) > 2 * cells + _RLE_HEADER:
+        raise ValueError("an RLE frame that unpacks to more than its picture")
 
 
 def _stored_bits(cells: StoredValues, bits_stored: int, high_bit: int) -> StoredValues:

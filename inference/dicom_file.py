@@ -2,31 +2,62 @@
 
 import logging
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 from pydicom import Dataset, dcmread
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
+from config.sections import LimitsSettings
+from inference.elements import BeyondLimits, Encoding, elements
 from inference.errors import ImageRejected
+from inference.part10 import read_meta, syntax_of
 from inference.prediction import Reason
 
+DEFAULT_LIMITS = LimitsSettings()
 
-def open_dicom(path: Path, *, header_only: bool = False) -> Dataset:
+
+def open_dicom(path: Path, *, header_only: bool = False, limits: LimitsSettings = DEFAULT_LIMITS) -> Dataset:
     """Open a DICOM file, with or without its pixels.
 
     Raises
     ------
     ImageRejected
-        It is none that can be read. What is wrong with the machine (the disk, its memory) is raised as it is.
+        It is none that can be read, or beyond the limits. What is wrong with the machine (the disk, its memory) is
+        raised as it is.
     """
     try:
+        _require_within(limits, path)
         return dcmread(path, stop_before_pixels=header_only)
-    except (OSError, MemoryError):
+    except (ImageRejected, OSError, MemoryError):
         raise  # says nothing of the file's content
     except Exception as error:
         # pydicom meets broken files with whatever exception its parser runs into.
         raise ImageRejected(Reason.UNREADABLE_FILE) from error
+
+
+def _require_within(limits: LimitsSettings, path: Path) -> None:
+    """Raise ImageRejected where pydicom would make gigabytes of the file; what is merely broken is left to it."""
+    with path.open("rb") as file:
+        syntax = syntax_of(read_meta(file))
+        content: BinaryIO = file
+        if syntax == DeflatedExplicitVRLittleEndian:
+            inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(file.read(), limits.data_set_bytes + 1)
+            if len(inflated) > limits.data_set_bytes:
+                raise ImageRejected(Reason.TOO_LARGE)
+            content = BytesIO(inflated)
+        encoding = Encoding(syntax == ImplicitVRLittleEndian, syntax != ExplicitVRBigEndian)
+        try:
+            for _ in elements(content, encoding, limits.header_elements, limits.sequence_depth):
+                continue
+        except BeyondLimits as error:
+            raise ImageRejected(Reason.UNREADABLE_FILE) from error
+        except ValueError:
+            return
 
 
 @contextmanager

@@ -102,7 +102,9 @@ def elements(file: BinaryIO, encoding: Encoding, most: int, deepest: int) -> Ite
         if len(levels) > 2 * deepest:  # a level for the sequence, and one for its item
             raise BeyondLimits(f"sequences are nested deeper than {deepest}")
         end = None if length == UNDEFINED else at + length
-        levels.append(_Level(end, True, level.is_implicit, tag, is_bytes=vr in ("OB", "OW")))
+        levels.append(
+            _Level(end, True, level.is_implicit, tag, is_bytes=vr in ("OB", "OW") or tag == PIXEL_DATA)
+        )
     raise BeyondLimits(f"more than {most} elements")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from inference.decoding import StoredValues, decodable_transfer_syntaxes, decode
+from inference.decoding import LARGEST_IMAGE, StoredValues, decodable_transfer_syntaxes, decode
 from inference.errors import ImageRejected
 from inference.header import number, text, whole
 from inference.lookup import Values, modality_values, shown_by_header
@@ -37,15 +37,15 @@ class Radiograph:
     pixels: NDArray[np.float32]
 
 
-def read_radiograph(dataset: Dataset) -> Radiograph:
+def read_radiograph(dataset: Dataset, largest: int = LARGEST_IMAGE) -> Radiograph:
     """Make the picture that a viewer would show first (PS3.4 N.2: modality LUT, VOI LUT, presentation LUT).
 
     Raises
     ------
     ImageRejected
-        There is no picture of one grey frame within the limits, or it cannot be decoded.
+        There is no picture of one grey frame of at most `largest` pixels, or it cannot be decoded.
     """
-    stored = decode(dataset)
+    stored = decode(dataset, largest)
     if stored.ndim == 3:
         return Radiograph(_luminance(stored))
     lowest, highest = int(stored.min()), int(stored.max())

@@ -4,9 +4,10 @@ from pathlib import Path
 
 from pydicom import Dataset
 
+from config.sections import LimitsSettings
 from inference.card import SUITABILITY_NAME, ModelCard
 from inference.classifier import Classifier
-from inference.dicom_file import open_dicom, silenced
+from inference.dicom_file import DEFAULT_LIMITS, open_dicom, silenced
 from inference.errors import ImageRejected
 from inference.header import text
 from inference.heatmap import attention_from, regions_from, side_of
@@ -28,6 +29,8 @@ class ChestReader:
         Younger patients' films are not analysable.
     uncertain
         The band of uncertain scores; None takes the card's.
+    limits
+        Larger files and images are not analysable.
 
     Raises
     ------
@@ -35,7 +38,13 @@ class ChestReader:
         The model is not what its card says.
     """
 
-    def __init__(self, bundle: Path, minimum_age_years: float, uncertain: Band | None) -> None:
+    def __init__(
+        self,
+        bundle: Path,
+        minimum_age_years: float,
+        uncertain: Band | None,
+        limits: LimitsSettings = DEFAULT_LIMITS,
+    ) -> None:
         self._classifier = Classifier(bundle)
         self._suitability = (
             LearnedSuitability.load(bundle / SUITABILITY_NAME, self._classifier.channels)
@@ -44,6 +53,7 @@ class ChestReader:
         )
         self._lungs = LungFinder()
         self._minimum_age_years = minimum_age_years
+        self._limits = limits
         self._uncertain = self._classifier.card.uncertain if uncertain is None else uncertain
 
     @property
@@ -59,13 +69,13 @@ class ChestReader:
         """
         with silenced():
             try:
-                return self._predict(open_dicom(path))
+                return self._predict(open_dicom(path, limits=self._limits))
             except ImageRejected as rejection:
                 return NotAnalysable(rejection.reason)
 
     def _predict(self, dataset: Dataset) -> Prediction:
         check_header(dataset, self._minimum_age_years)
-        radiograph = read_radiograph(dataset)
+        radiograph = read_radiograph(dataset, self._limits.image_pixels)
         check_pixels(radiograph)
         found = self._classifier.classify(radiograph)
         if self._suitability is not None:

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from config.sections import LimitsSettings
 from inference.card import SHIPPED, load_card
 from inference.classifier import Classification
 from inference.lungs import PICTURE_SIDE
@@ -18,7 +20,7 @@ from inference.prediction import Answer, Band, NotAnalysable, Prediction, Reason
 from inference.preprocessing import network_input
 from inference.radiograph import Radiograph
 from inference.reader import ChestReader
-from tests.builders import Name, chest_film, write
+from tests.builders import Name, chest_film, encoded, write
 from tests.readings import CARD
 
 
@@ -173,7 +175,52 @@ def test_out_of_memory_is_worth_a_retry(
 
     monkeypatch.setattr("inference.dicom_file.dcmread", exhausted)
     with pytest.raises(MemoryError):
-        careful.read(tmp_path / "film.dcm")
+        careful.read(write(chest_film(), tmp_path / "film.dcm"))
+
+
+def bomb(path: Path) -> Path:
+    """A film that inflates to two megabytes."""
+    return write(chest_film(rows=1000, columns=1000), path, DeflatedExplicitVRLittleEndian)
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        ({"data_set_megabytes": 1}, Reason.TOO_LARGE),
+        ({"image_megapixels": 1}, None),
+        ({}, None),
+    ],
+)
+def test_a_deflated_file_is_not_inflated_beyond_the_limit(
+    limits: dict[str, int], reason: Reason | None, tmp_path: Path
+) -> None:
+    careful = ChestReader(SHIPPED, 0.0, None, LimitsSettings(**limits))
+    answer = careful.read(bomb(tmp_path / "bomb.dcm"))
+    assert getattr(answer, "reason", None) == reason
+
+
+def test_an_image_beyond_the_limit_is_too_large(tmp_path: Path) -> None:
+    limited = ChestReader(SHIPPED, 0.0, None, LimitsSettings(image_megapixels=1))
+    large = write(chest_film(rows=1001, columns=1000), tmp_path / "large.dcm")
+    assert limited.read(large) == NotAnalysable(Reason.TOO_LARGE)
+
+
+@pytest.mark.parametrize(
+    "nested",
+    [
+        b"\x40\x00\x75\x02SQ\0\0\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0\0\0\0\0" * 200_000,
+        (b"\x40\x00\x75\x02SQ\0\0\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0\xff\xff\xff\xff") * 10_000,
+    ],
+    ids=["many items", "deep"],
+)
+def test_a_header_of_more_than_is_read_is_unreadable(
+    nested: bytes, careful: ChestReader, tmp_path: Path
+) -> None:
+    content = encoded(chest_film())
+    at = content.index(b"\x40\x00\x75\x02SQ")
+    path = tmp_path / "nested.dcm"
+    path.write_bytes(content[:at] + nested)
+    assert careful.read(path) == NotAnalysable(Reason.UNREADABLE_FILE)
 
 
 def test_no_patient_data_reaches_warnings_logs_or_the_terminal(
