@@ -21,6 +21,8 @@ UNCOMPRESSED = [str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)]
 
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 60.0
+SLOWEST_LINE = 100_000
+"""Bytes a second: pynetdicom 3.0.4 counts the time for an answer from when it begins to send what is to be answered."""
 IDLE_SECONDS = 60.0
 MOST_BYTES = 64_000_000
 """That come over one association; half a million answers to C-STORE, or all that is ever read of a query's."""
@@ -43,12 +45,13 @@ class KeptAssociation:
         self._tls = tls
         self._association: Association | None = None
 
-    def opened(self) -> Association:
-        """The open association, or a new one. Raises PeerUnreachable, AccessRefused."""
+    def opened(self, sending_bytes: int = 0) -> Association:
+        """The open association, or a new one, with the time to send so much. Raises PeerUnreachable, AccessRefused."""
         if self._association is None or not self._association.is_established:
             self._association = open_association(
                 self._ae_title, self._destination, self._contexts, tls=self._tls
             )
+        self._association.dimse_timeout = ANSWER_SECONDS + sending_bytes / SLOWEST_LINE
         return self._association
 
     def close(self) -> None:

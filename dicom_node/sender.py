@@ -30,7 +30,7 @@ from storage.steps import Step
 POLL_SECONDS = 1.0
 PRECEDED_SECONDS = 0.5
 """What is due may wait for an earlier result of its study: how soon to look again."""
-LEASE_SECONDS = 300.0  # longer than connecting, negotiating and storing one object may take together
+LEASE_SECONDS = 900.0  # longer than connecting, negotiating and storing one object may take together
 
 _log = structlog.get_logger()
 

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -124,19 +124,18 @@ deliver_longest_seconds = 1.0
 
     def start(self, *roles: str) -> None:
         """Start and wait for the ready line."""
+        self.launch("dicom_node.cli", roles=roles)
+        assert self.running, self.log
+
+    def launch(self, *module: str, roles: Sequence[str] = ()) -> None:
+        """Start by a module with its arguments, and wait for the ready line or for the end."""
         before = self.log.count("dicom-node ready") if (self.folder / "node.log").exists() else 0
         options = [word for role in roles for word in ("--role", role)]
         with (self.folder / "node.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "dicom_node.cli", "run", "--config", str(self.config), *options],
-                stderr=log,
+                [sys.executable, "-m", *module, "run", "--config", str(self.config), *options], stderr=log
             )
-        wait_for(
-            lambda: self.log.count("dicom-node ready") > before or self._process.poll() is not None,
-            60,
-            "start",
-        )
-        assert self._process.poll() is None, self.log
+        wait_for(lambda: self.log.count("dicom-node ready") > before or not self.running, 60, "start")
 
     def kill(self) -> None:
         """End as a power cut ends it."""
@@ -146,9 +145,23 @@ deliver_longest_seconds = 1.0
 
     def stop(self) -> int:
         """End by SIGTERM and return the exit status."""
+        self.terminate()
+        return self.ended()
+
+    def terminate(self) -> None:
+        """Ask it to end by SIGTERM."""
         assert self._process is not None
         self._process.terminate()
-        return self._process.wait(60)
+
+    def ended(self) -> int:
+        """Wait for the process to end by itself and return its exit status, as subprocess has it."""
+        assert self._process is not None
+        return self._process.wait(120)
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     @property
     def running(self) -> bool:
@@ -231,6 +244,11 @@ class Pacs:
         assert self._orthanc is not None
         return self._orthanc.objects_of(study)
 
+    def uids(self, study: str) -> list[str]:
+        """Return the SOP Instance UIDs of everything that the PACS holds of the study."""
+        query = {"Level": "Instance", "Expand": True, "Query": {"StudyInstanceUID": study}}
+        return [each["MainDicomTags"]["SOPInstanceUID"] for each in self.ask("POST", "/tools/find", query)]
+
     def hold(self, content: bytes) -> None:
         """Let the PACS have an object that it did not get from the node."""
         assert self._orthanc is not None
@@ -247,6 +265,16 @@ class Pacs:
     def introduce(self, node: NodeProcess) -> None:
         """Tell the PACS who and where the node is: before that it answers none of its questions."""
         self.ask("PUT", "/modalities/node", {"AET": NODE_AE_TITLE, "Host": "127.0.0.1", "Port": node.port})
+
+    def forget(self, modality: str) -> None:
+        """Let the PACS no longer know this one."""
+        self.ask("PUT", f"/modalities/{modality}", {"AET": "ANOTHER", "Host": "127.0.0.1", "Port": 1})
+
+    def lose(self, sop_instance_uid: str) -> None:
+        """Let the PACS lose an object."""
+        query = {"Level": "Instance", "Query": {"SOPInstanceUID": sop_instance_uid}}
+        [lost] = self.ask("POST", "/tools/find", query)
+        self.ask("DELETE", f"/instances/{lost}")
 
     def count(self) -> int:
         assert self._orthanc is not None

@@ -49,7 +49,7 @@ class StorageChannel:
     def send(self, content: bytes) -> Delivered:
         """Store one object, a report in the form that the peer takes; create a workitem."""
         made: Dataset = dcmread(BytesIO(content))
-        association = self._association.opened()
+        association = self._association.opened(len(content))
         accepted = {str(context.abstract_syntax) for context in association.accepted_contexts}
         if made.SOPClassUID == UPS_PUSH:
             if made.SOPClassUID not in accepted:
