@@ -23,8 +23,9 @@ from dicom_node.header import Identity, is_ordered_urgently, read_identity
 from dicom_node.logs import where_raised
 from dicom_node.results.equipment import MANUFACTURER
 from storage import audit, fetches, reception
+from storage.errors import ObjectMissing
 from storage.folder import DataFolder
-from storage.records import OWN_RESULT, Difference, Receipt, ReceivedInstance
+from storage.records import OWN_RESULT, Difference, KnownObject, Receipt, ReceivedInstance
 from storage.steps import Step
 
 SUCCESS = 0x0000
@@ -199,11 +200,15 @@ class Intake:
                     return receipt
             known = counting  # another association brought it meanwhile: compared with what counts now
 
-    def _difference(self, known: str | None, instance: ReceivedInstance) -> Difference:
-        if known in (None, instance.object_key):
+    def _difference(self, known: KnownObject | None, instance: ReceivedInstance) -> Difference:
+        if known is None or known.key == instance.object_key:
             return Difference.NONE
         objects = self._folder.objects
-        return difference(objects.path(known), objects.path(instance.object_key), self._settings.limits)
+        try:
+            kept = objects.require(known.key)
+        except ObjectMissing:
+            return Difference.LOST if known.is_kept else Difference.IMAGE
+        return difference(kept, objects.path(instance.object_key), self._settings.limits)
 
 
 def stored_only(identity: Identity, *, analyse_secondary_capture: bool) -> str | None:

@@ -68,7 +68,8 @@ class Node:
 
         Raises
         ------
-        CertificatesUnusable, FolderInUse, DatabaseTooNew, StorageUnavailable, ModelDamaged, PortUnavailable
+        CertificatesUnusable, FolderInUse, DatabaseDamaged, DatabaseTooNew, StorageUnavailable, ModelDamaged,
+        PortUnavailable
             The node cannot run as it is set; nothing was started.
         """
         self._tls.check()
@@ -77,6 +78,7 @@ class Node:
         for role in sorted(self._roles):
             self._folder.lock_role(role)
         card = load_card(self._settings.model.bundle or SHIPPED) if Role.ANALYSE in self._roles else None
+        self._folder.require_whole()
         self._folder.database.migrate()
         self._take_back()
         if card is not None:

@@ -20,10 +20,10 @@ from dicom_node.errors import (
     TransferFailed,
 )
 from dicom_node.retry import GiveUp, decide, delivery_policy
-from storage import audit, queue
+from storage import audit, ledger, queue
 from storage.errors import LeaseLost, ObjectMissing
 from storage.folder import DataFolder
-from storage.records import Delivery
+from storage.records import OBJECT_MISSING, Delivery
 from storage.schema import deliveries
 from storage.steps import Step
 
@@ -113,7 +113,7 @@ class Sender:
             self._connect_failures = 0
             self._end(delivery, queue.reject, "delivery_rejected", fault.reason, fault.status)
         except ObjectMissing:
-            self._end(delivery, queue.give_up, "delivery_failed", "object_missing", None)
+            self._end(delivery, ledger.lost, "delivery_failed", OBJECT_MISSING, None)
         else:
             self._connect_failures = 0
             self._note_delivered(delivery, sent)

@@ -19,9 +19,17 @@ from inference.card import ModelCard
 from inference.prediction import Answer, Attention, NotAnalysable, Outcome, Prediction, Reason, Region, Side
 from storage import audit, ledger, queue, reception
 from storage.engine import BUSY_SECONDS
-from storage.errors import LeaseLost, StorageUnavailable
+from storage.errors import LeaseLost, ObjectMissing, StorageUnavailable
 from storage.folder import DataFolder
-from storage.records import AnalysedInstance, Job, JobKind, PriorPrediction, Result, StoredPrediction
+from storage.records import (
+    OBJECT_MISSING,
+    AnalysedInstance,
+    Job,
+    JobKind,
+    PriorPrediction,
+    Result,
+    StoredPrediction,
+)
 from storage.schema import jobs
 from storage.states import State
 from storage.steps import Step
@@ -121,6 +129,9 @@ class Worker:
             self._retry(job, error.reason, where=None)
         except AnalysisFailed as error:
             self._retry(job, error.error_type, where=error.where)
+        except ObjectMissing:
+            # no further attempt brings it back; its source may, by sending it again
+            self._give_up(job, OBJECT_MISSING, where=None)
         except LeaseLost:
             _log.warning("lease_lost", job=job.id)
         except StorageUnavailable:
@@ -133,7 +144,7 @@ class Worker:
             raise
 
     def _analyse(self, job: Job, started: float) -> None:
-        path = self._folder.objects.path(cast(str, job.object_key))
+        path = self._folder.objects.require(cast(str, job.object_key))
         deadline = self._settings.model.deadline_seconds
         outcome = self._process.analyse(path, min(deadline, PRIOR_SECONDS) if job.is_prior else deadline)
         now = self._clock()
@@ -172,7 +183,7 @@ class Worker:
             )
         task = StudyTask(
             films=tuple(
-                AnalysedFilm(self._folder.objects.path(instance.object_key), _outcome(instance))
+                AnalysedFilm(self._folder.objects.require(instance.object_key), _outcome(instance))
                 for instance in instances
                 if instance.state not in (State.QUEUED, State.RUNNING)
             ),
@@ -252,23 +263,25 @@ class Worker:
         now = self._clock()
         policy = replace(self._policy, most_attempts=1) if job.is_prior else self._policy
         decision = decide(policy, job.attempts, job.first_claimed_at, now, random.random)
+        if isinstance(decision, GiveUp):
+            self._give_up(job, reason, where)
+            return
         with self._folder.database.write(Step.JOB_TRIED) as connection:
-            if isinstance(decision, GiveUp):
-                queue.give_up(connection, jobs, job.id, self._owner, now, reason)
-                _log.error(
-                    "job_failed", job=job.id, kind=job.kind, attempts=job.attempts, reason=reason, where=where
-                )
-            else:
-                queue.retry_later(connection, jobs, job.id, self._owner, decision.at, reason)
-                _log.warning(
-                    "job_retried",
-                    job=job.id,
-                    kind=job.kind,
-                    attempts=job.attempts,
-                    reason=reason,
-                    where=where,
-                    retry_in_seconds=round(decision.at - now, 1),
-                )
+            queue.retry_later(connection, jobs, job.id, self._owner, decision.at, reason)
+        _log.warning(
+            "job_retried",
+            job=job.id,
+            kind=job.kind,
+            attempts=job.attempts,
+            reason=reason,
+            where=where,
+            retry_in_seconds=round(decision.at - now, 1),
+        )
+
+    def _give_up(self, job: Job, reason: str, where: tuple[str, ...] | None) -> None:
+        with self._folder.database.write(Step.JOB_TRIED) as connection:
+            queue.give_up(connection, jobs, job.id, self._owner, self._clock(), reason)
+        _log.error("job_failed", job=job.id, kind=job.kind, attempts=job.attempts, reason=reason, where=where)
 
 
 def _stored(prediction: Prediction, card: ModelCard) -> StoredPrediction:

@@ -6,11 +6,14 @@ in a busy loop and starve, so the writers of one process stand in line at a lock
 driver's own transaction handling is switched off, since it would begin read transactions as writers too late.
 """
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
+from urllib.parse import quote
 
 from alembic import command
 from alembic.config import Config
@@ -19,23 +22,42 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.exc import DatabaseError, IntegrityError, ProgrammingError
 
-from storage.errors import DatabaseTooNew, StorageUnavailable
+from storage.errors import DatabaseDamaged, DatabaseTooNew, StorageUnavailable
 from storage.steps import Step
 
-BUSY_SECONDS = 30
+BUSY_SECONDS = 10
+"""How long a writer stands in line, and then how long it waits for another process: a sender that is to be answered
+"out of resources" has to hear it before it hangs up."""
 MIGRATIONS = Path(__file__).parent / "migrations"
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_MENDS = {
+    sqlite3.SQLITE_BUSY: "another process holds it; end that one",
+    sqlite3.SQLITE_READONLY: "let disk, folder and file be writable for the node's user",
+    sqlite3.SQLITE_CANTOPEN: "let disk, folder and file be writable for the node's user",
+    sqlite3.SQLITE_PERM: "let disk, folder and file be writable for the node's user",
+    sqlite3.SQLITE_FULL: "make room on its disk",
+    sqlite3.SQLITE_IOERR: "look into the system's log for what its disk answers",
+}
 
 
 class Database:
-    """The node's database. Safe to share between threads; close it when done."""
+    """The node's database. Safe to share between threads; close it when done.
 
-    def __init__(self, path: Path) -> None:
+    Parameters
+    ----------
+    is_copy
+        It is a backup's, which nobody writes and which is not to be changed, not even by its journal.
+    """
+
+    def __init__(self, path: Path, *, is_copy: bool = False) -> None:
         self.path = path
         self._writer = threading.Lock()
+        file = f"file:{quote(str(path))}?mode=ro&immutable=1&uri=true" if is_copy else str(path)
         self._engine = create_engine(
-            f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS}, pool_size=16, max_overflow=64
+            f"sqlite:///{file}", connect_args={"timeout": BUSY_SECONDS}, pool_size=16, max_overflow=64
         )
-        event.listen(self._engine, "connect", _prepare_connection)
+        if not is_copy:
+            event.listen(self._engine, "connect", _prepare_connection)
         event.listen(self._engine, "begin", _begin)
 
     def migrate(self) -> None:
@@ -58,6 +80,37 @@ class Database:
         """Raise DatabaseTooNew where a newer version has migrated this database."""
         with self.read() as connection:
             self._require_known(connection)
+
+    def require_whole(self) -> None:
+        """Raise DatabaseDamaged where the file's pages are not what SQLite wrote (PRAGMA quick_check)."""
+        with self.read() as connection:
+            fault = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
+        if fault != "ok":
+            raise DatabaseDamaged(self.path, str(fault).splitlines()[-1])
+
+    def revision(self) -> str | None:
+        """Return the migration that the database is at; None: it has no tables yet."""
+        with self.read() as connection:
+            return MigrationContext.configure(connection).get_current_revision()
+
+    def copy_to(self, path: Path) -> None:
+        """Write one consistent picture of the database to a new file, durably; readers and writers go on meanwhile.
+
+        Raises
+        ------
+        StorageUnavailable
+            The database cannot be read, or there is no room for the copy.
+        """
+        try:
+            # SQLite would make it readable by everyone
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            with _translated(self.path, f"copied to {path}: "), self._engine.connect() as connection:
+                driver = cast(sqlite3.Connection, connection.connection.driver_connection)
+                driver.execute("VACUUM INTO ?", (str(path),))  # cannot be inside a transaction
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise StorageUnavailable(f"{path}: {error.strerror}") from error
 
     def _require_known(self, connection: Connection) -> None:
         known = {script.revision for script in ScriptDirectory.from_config(_alembic()).walk_revisions()}
@@ -85,14 +138,28 @@ class Database:
         StorageUnavailable
             The database is busy for too long, read-only, or its disk is full; nothing was kept.
         """
-        with _translated(self.path, f"{step}: "), self._writer, self._engine.connect() as connection:
+        with _translated(self.path, f"{step}: "), self._in_line(), self._engine.connect() as connection:
             connection.execution_options(begins_to_write=True)
             with connection.begin():
                 yield connection
 
+    @contextmanager
+    def _in_line(self) -> Iterator[None]:
+        if not self._writer.acquire(timeout=BUSY_SECONDS):
+            raise StorageUnavailable(f"{self.path}: too many writers wait for a slow or locked database")
+        try:
+            yield
+        finally:
+            self._writer.release()
+
     def close(self) -> None:
         """Close every pooled connection."""
         self._engine.dispose()
+
+
+def newest_revision() -> str | None:
+    """Return the migration that this version brings a database to."""
+    return ScriptDirectory.from_config(_alembic()).get_current_head()
 
 
 def _alembic() -> Config:
@@ -112,7 +179,17 @@ def _translated(path: Path, step: str = "") -> Iterator[None]:
     except (IntegrityError, ProgrammingError):
         raise
     except DatabaseError as error:
-        raise StorageUnavailable(f"{path}: {step}{error.orig}") from None
+        raise _fault(path, step, error.orig) from None
+    except sqlite3.DatabaseError as error:
+        raise _fault(path, step, error) from None
+
+
+def _fault(path: Path, step: str, error: BaseException | None) -> StorageUnavailable:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # above are details (sqlite.org/rescode.html)
+    if code in _DAMAGED:
+        return DatabaseDamaged(path, f"{step}{error}")
+    mend = _MENDS.get(code)
+    return StorageUnavailable(f"{path}: {step}{error}" + (f"; {mend}" if mend else ""))
 
 
 def _prepare_connection(dbapi_connection: sqlite3.Connection, _record: object) -> None:

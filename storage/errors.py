@@ -2,6 +2,7 @@
 
 StorageError
 ├── StorageUnavailable   retry: the database is busy, the disk is full or answers with an error
+│   └── DatabaseDamaged  stop at the start, retry while running: only a backup mends it
 ├── LeaseLost            drop: another worker owns the job by now; what was computed is not kept
 ├── ObjectMissing        reject: the object store has no such object, or its bytes were altered
 ├── DatabaseTooNew       stop: the database was written by a newer version
@@ -17,6 +18,17 @@ class StorageError(Exception):
 
 class StorageUnavailable(StorageError):
     """The database or the disk cannot do this now; the same call may succeed later."""
+
+
+class DatabaseDamaged(StorageUnavailable):
+    """The database at `path` is not what the node wrote; `fault` is SQLite's word for it."""
+
+    def __init__(self, path: Path, fault: str) -> None:
+        super().__init__(
+            f"{path}: {fault}; stop the node, move the data folder aside and restore a backup (dicom-node restore)"
+        )
+        self.path = path
+        self.fault = fault
 
 
 class LeaseLost(StorageError):

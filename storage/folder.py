@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from storage.engine import Database
-from storage.errors import FolderInUse, StorageUnavailable
+from storage.errors import DatabaseDamaged, FolderInUse, StorageUnavailable
 from storage.objects import ObjectStore
 
 DATABASE_NAME = "node.sqlite"
@@ -26,11 +26,11 @@ class DataFolder:
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.objects = ObjectStore(folder)
+            # SQLite would make it readable by everyone; its -wal and -shm files take their rights from it
+            os.close(os.open(folder / DATABASE_NAME, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
         except OSError as error:
-            raise StorageUnavailable(f"{folder}: {error.strerror}") from error
+            raise _unusable(folder, error) from error
         self.folder = folder
-        # SQLite would make it readable by everyone; its -wal and -shm files take their rights from it
-        os.close(os.open(folder / DATABASE_NAME, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
         self.database = Database(folder / DATABASE_NAME)
         self._locks: list[int] = []
 
@@ -57,9 +57,26 @@ class DataFolder:
         found.database.require_known()
         return found
 
+    def require_whole(self) -> None:
+        """Refuse a database that is damaged, or gone while its objects are there: all of them would count as unneeded.
+
+        Raises
+        ------
+        DatabaseDamaged
+            A backup has to be restored.
+        """
+        self.database.require_whole()
+        if self.database.revision() is None and self.objects.has_any():
+            raise DatabaseDamaged(
+                self.database.path, "it is empty, and there are objects of a node that has run"
+            )
+
     def lock_role(self, role: str) -> None:
-        """Take the role for this process until it ends or closes the folder. Raises FolderInUse."""
-        descriptor = os.open(self.folder / f"{role}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        """Take the role for this process until it ends or closes the folder. Raises FolderInUse, StorageUnavailable."""
+        try:
+            descriptor = os.open(self.folder / f"{role}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise _unusable(self.folder, error) from error
         deadline = time.monotonic() + LOCK_SECONDS
         while not _locked(descriptor, fcntl.LOCK_EX):
             if time.monotonic() > deadline:
@@ -83,6 +100,12 @@ class DataFolder:
         self.database.close()
         while self._locks:
             os.close(self._locks.pop())
+
+
+def _unusable(folder: Path, error: OSError) -> StorageUnavailable:
+    return StorageUnavailable(
+        f"{folder}: {error.strerror}; the node needs a folder that its user may write to"
+    )
 
 
 def _locked(descriptor: int, kind: int) -> bool:

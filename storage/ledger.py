@@ -5,8 +5,9 @@ The functions take a connection and leave the commit to the caller, who may answ
 
 from collections.abc import Iterable
 from dataclasses import asdict, fields
+from typing import Any
 
-from sqlalchemy import Connection, exists, insert, or_, select
+from sqlalchemy import Connection, Table, exists, insert, or_, select, update
 from sqlalchemy.sql import func
 
 from storage import queue
@@ -15,6 +16,7 @@ from storage.records import (
     AnalysedInstance,
     AnsweredInstance,
     Job,
+    JobKind,
     PriorPrediction,
     Result,
     ShadowAnswer,
@@ -103,6 +105,30 @@ def reported(
                     queued_at=now,
                 )
             )
+
+
+def lost(
+    connection: Connection, table: Table, row_id: int, owner: str, now: float, reason: str, **values: Any
+) -> None:
+    """End a delivery whose result is missing or altered, and queue a further report, if it is of the last one.
+
+    It waits for a person, who should know that the disk lost something; nobody is promised the object any more. Raises
+    LeaseLost.
+    """
+    queue.give_up(connection, table, row_id, owner, now, reason, **values)
+    study_instance_uid, revision = connection.execute(
+        update(results)
+        .where(results.c.id == select(table.c.result_id).where(table.c.id == row_id).scalar_subquery())
+        .values(object_removed_at=func.coalesce(results.c.object_removed_at, now))
+        .returning(results.c.study_instance_uid, results.c.revision)
+    ).one()
+    later = exists().where(
+        jobs.c.study_instance_uid == study_instance_uid,
+        jobs.c.kind == JobKind.REPORT,
+        jobs.c.revision > revision,
+    )
+    if not connection.execute(select(later)).scalar_one():
+        queue_report(connection, study_instance_uid, now, now)
 
 
 def study_instances(connection: Connection, study_instance_uid: str) -> list[AnalysedInstance]:

@@ -36,7 +36,7 @@ class ObjectStore:
         for needed in (self._objects, self.incoming, *shards):
             needed.mkdir(parents=True, exist_ok=True, mode=0o700)
         for parent in (self._objects, folder, folder.parent):
-            _sync_folder(parent)
+            sync_folder(parent)
 
     def put(self, content: bytes) -> StoredObject:
         """Keep these bytes. They survive a power loss when this returns.
@@ -54,22 +54,47 @@ class ObjectStore:
             raise StorageUnavailable(f"{self.incoming}: {error.strerror}") from error
         return self.adopt(path)
 
-    def adopt(self, path: Path) -> StoredObject:
+    def copy(self, source: Path, key: str) -> None:
+        """Keep a copy of another store's object. It survives a power loss when this returns.
+
+        Raises
+        ------
+        ObjectMissing
+            There is no such file, or its bytes are not those of the key.
+        StorageUnavailable
+            One of the disks is full or answers with an error; nothing was kept.
+        """
+        path = self.incoming / secrets.token_hex(16)
+        try:
+            shutil.copyfile(source, path)
+        except FileNotFoundError:
+            raise ObjectMissing(key) from None
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            raise StorageUnavailable(f"{source} to {self.incoming}: {error.strerror}") from error
+        self.adopt(path, key)
+
+    def adopt(self, path: Path, expected_key: str | None = None) -> StoredObject:
         """Move a complete file from `incoming` to its place. It survives a power loss when this returns.
 
         Raises
         ------
+        ObjectMissing
+            Another key is expected: the file is not what it was, and is not kept.
         StorageUnavailable
             The disk is full or answers with an error; nothing counts on the file.
         """
         try:
             with path.open("r+b") as file:
                 key = hashlib.file_digest(file, "sha256").hexdigest()
+                if expected_key not in (None, key):
+                    path.unlink()
+                    raise ObjectMissing(expected_key)
                 size = file.tell()
                 os.fsync(file.fileno())
             target = self.path(key)
             path.replace(target)
-            _sync_folder(target.parent)
+            sync_folder(target.parent)
         except OSError as error:
             path.unlink(missing_ok=True)
             raise StorageUnavailable(f"{self._objects}: {error.strerror}") from error
@@ -96,6 +121,30 @@ class ObjectStore:
         if hashlib.sha256(content).hexdigest() != key:
             raise ObjectMissing(key)
         return content
+
+    def require(self, key: str) -> Path:
+        """Return where the object lies, once its bytes were checked against its key.
+
+        Raises
+        ------
+        ObjectMissing
+            There is no such file, or its bytes are not the ones that were stored.
+        """
+        path = self.path(key)
+        try:
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except FileNotFoundError:
+            raise ObjectMissing(key) from None
+        except OSError as error:
+            raise StorageUnavailable(f"{self._objects}: {error.strerror}") from error
+        if found != key:
+            raise ObjectMissing(key)
+        return path
+
+    def has_any(self) -> bool:
+        """Tell whether the store holds an object."""
+        return any(True for shard in self._objects.iterdir() for _ in shard.iterdir())
 
     def remove(self, key: str) -> None:
         """Delete an object; one that is gone already is no error."""
@@ -127,7 +176,7 @@ class ObjectStore:
         return removed
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable: a rename alone may be lost with the power."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

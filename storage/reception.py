@@ -10,7 +10,16 @@ from sqlalchemy import Connection, delete, exists, insert, or_, select, update
 from sqlalchemy.sql import func
 
 from storage import queue
-from storage.records import OWN_RESULT, Difference, JobKind, Priority, Receipt, ReceivedInstance
+from storage.records import (
+    OBJECT_MISSING,
+    OWN_RESULT,
+    Difference,
+    JobKind,
+    KnownObject,
+    Priority,
+    Receipt,
+    ReceivedInstance,
+)
 from storage.schema import (
     conflicting_objects,
     deliveries,
@@ -23,12 +32,14 @@ from storage.schema import (
 from storage.states import State
 
 
-def known_object(connection: Connection, sop_instance_uid: str) -> str | None:
-    """Return the key of the bytes that count for an instance, or None where it was never received."""
-    key: str | None = connection.execute(
-        select(instances.c.object_key).where(instances.c.sop_instance_uid == sop_instance_uid)
-    ).scalar()
-    return key
+def known_object(connection: Connection, sop_instance_uid: str) -> KnownObject | None:
+    """Return the bytes that count for an instance, or None where it was never received."""
+    row = connection.execute(
+        select(instances.c.object_key, instances.c.object_removed_at.is_(None)).where(
+            instances.c.sop_instance_uid == sop_instance_uid
+        )
+    ).one_or_none()
+    return None if row is None else KnownObject(*row)
 
 
 def receive(
@@ -46,7 +57,8 @@ def receive(
     The same bytes again, and others that differ in nothing that matters, are counted and change nothing. Where they
     differ in their data they count from now on: the image is analysed and its study reported again. With other pixels
     under the same UID they are kept aside: the first ones were answered with Success, and stay the ones that count.
-    So are the other data of an image that somebody else has sent, where no archive says so.
+    So are the other data of an image that somebody else has sent, where no archive says so. Where the first bytes were
+    lost here, what may correct them replaces them, and what failed without them is queued again.
 
     Parameters
     ----------
@@ -89,9 +101,11 @@ def _receive(
         # what is sent to be read counts, not what the archive has of it, compressed perhaps, or removed here since
         difference = Difference.DATA
     is_trusted = is_now_to_be_read or from_archive or received.source == known.source
-    if difference is Difference.DATA and not is_trusted:
+    if difference in (Difference.DATA, Difference.LOST) and not is_trusted:
         difference = Difference.IMAGE
     receipt = Receipt.DUPLICATE
+    if received.object_key == known.object_key or difference is Difference.LOST:
+        _queue_what_missed_it(connection, known.id, quiet_seconds, now)
     if received.object_key != known.object_key:
         receipt = _receive_other_bytes(
             connection, known.id, known.object_key, received, quiet_seconds, now, difference
@@ -193,12 +207,12 @@ def _enter(connection: Connection, received: ReceivedInstance, quiet_seconds: fl
 def _correct(
     connection: Connection,
     instance_id: int,
-    replaced_key: str,
+    replaced_key: str | None,
     received: ReceivedInstance,
     quiet_seconds: float,
     now: float,
 ) -> None:
-    """Let other bytes count for an instance; what was made of the replaced ones stays as it is.
+    """Let other bytes count for an instance; what was made of the replaced ones stays as it is. None: those are lost.
 
     An image that is of another study now is missing in the next report of the one that it was of, if others are left.
     """
@@ -211,7 +225,8 @@ def _correct(
             conflicting_objects.c.object_key == received.object_key,
         )
     )
-    _keep_aside(connection, instance_id, study, replaced_key, received.source, now, corrected_at=now)
+    if replaced_key is not None:
+        _keep_aside(connection, instance_id, study, replaced_key, received.source, now, corrected_at=now)
     values = asdict(received)
     for unchanged in ("sop_instance_uid", "stored_only", "is_prior"):
         del values[unchanged]
@@ -276,8 +291,26 @@ def _receive_other_bytes(
                 corrected_at=None,
             )
         return Receipt.CONFLICT
-    _correct(connection, instance_id, known_key, received, quiet_seconds, now)
+    replaced_key = None if difference is Difference.LOST else known_key
+    _correct(connection, instance_id, replaced_key, received, quiet_seconds, now)
     return Receipt.CORRECTED
+
+
+def _queue_what_missed_it(connection: Connection, instance_id: int, quiet_seconds: float, now: float) -> None:
+    """Queue again what failed because bytes of an instance that have come once more were missing or altered."""
+    study, is_prior = connection.execute(
+        select(instances.c.study_instance_uid, instances.c.is_prior).where(instances.c.id == instance_id)
+    ).one()
+    of_instance = jobs.c.instance_id == instance_id
+    of_study = (jobs.c.kind == JobKind.REPORT) & (jobs.c.study_instance_uid == study)
+    failed = connection.execute(
+        select(jobs.c.id, jobs.c.kind).where(
+            or_(of_instance, of_study), jobs.c.state == State.FAILED, jobs.c.reason == OBJECT_MISSING
+        )
+    ).all()
+    queue.retry_by_hand(connection, jobs, [row.id for row in failed], now)
+    if not is_prior and any(row.kind == JobKind.ANALYSE for row in failed):
+        queue_report(connection, study, now + quiet_seconds, now)
 
 
 def _keep_aside(

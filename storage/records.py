@@ -41,10 +41,23 @@ class Difference(StrEnum):
     """In what is told of patient, study or image; the pixels are the same."""
     IMAGE = "image"
     """Perhaps in its pixels: it may be another image."""
+    LOST = "lost"
+    """Nobody can tell: the bytes that were received before are missing here, or were altered."""
 
+
+OBJECT_MISSING = "object_missing"
+"""The reason of a row that failed because bytes that it needs are missing or were altered."""
 
 OWN_RESULT = "own_result"
 """Why an instance is only stored: the node made it itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownObject:
+    """The bytes that count for an instance; `is_kept`: they are to be here, retention has not removed them."""
+
+    key: str
+    is_kept: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,18 +6,18 @@ person, or still in work is never removed, however old it is or however full the
 
 from collections.abc import Callable
 
-from sqlalchemy import CompoundSelect, Connection, exists, or_, select, union_all, update
+from sqlalchemy import Connection, exists, select, union_all, update
 from sqlalchemy.sql import func
 
 from storage.engine import Database
+from storage.needed import needed
 from storage.objects import ObjectStore
-from storage.schema import conflicting_objects, deliveries, instances, jobs, results
-from storage.states import State
+from storage.schema import deliveries, instances, jobs, results
+from storage.states import DELIVERY_FINISHED, State
 from storage.steps import Step
 
 STUDIES_AT_ONCE = 50
 JOB_FINISHED = (State.DONE, State.REJECTED)
-DELIVERY_FINISHED = (State.DONE, State.COMMITTED, State.DISMISSED)
 
 
 def remove_finished(
@@ -66,28 +66,14 @@ def remove_orphans(
     removed = 0
     for keys in objects.keys_by_shard(written_before):
         with database.read() as connection:
-            needed = set(connection.execute(_needed(keys, received_before)).scalars())
-        for key in keys - needed:
+            every = needed(received_before).subquery()
+            kept = set(
+                connection.execute(select(every.c.object_key).where(every.c.object_key.in_(keys))).scalars()
+            )
+        for key in keys - kept:
             objects.remove(key)
             removed += 1
     return removed
-
-
-def _needed(keys: set[str], received_before: float) -> CompoundSelect[tuple[str]]:
-    received = select(instances.c.object_key).where(instances.c.object_removed_at.is_(None))
-    made = select(results.c.object_key).where(results.c.object_removed_at.is_(None))
-    aside = (
-        select(conflicting_objects.c.object_key)
-        .join(instances, instances.c.id == conflicting_objects.c.instance_id)
-        .where(
-            or_(instances.c.object_removed_at.is_(None), conflicting_objects.c.received_at >= received_before)
-        )
-    )
-    return union_all(
-        received.where(instances.c.object_key.in_(keys)),
-        made.where(results.c.object_key.in_(keys)),
-        aside.where(conflicting_objects.c.object_key.in_(keys)),
-    )
 
 
 def _finished(connection: Connection, received_before: float, study_instance_uid: str = "") -> list[str]:

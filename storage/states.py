@@ -84,6 +84,9 @@ OPEN = (State.QUEUED, State.RUNNING)
 ARRIVED = (State.DONE, State.DELIVERED, State.COMMITTED)
 """States of a delivery in which the destination has said that it has the object."""
 
+DELIVERY_FINISHED = (State.DONE, State.COMMITTED, State.DISMISSED)
+"""States of a delivery that needs its result no more."""
+
 
 def origins(event: Event) -> tuple[State, ...]:
     """Return the states in which `event` may happen."""
