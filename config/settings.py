@@ -9,6 +9,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from config.audit import AuditSettings
 from config.clashes import ClashError, clashes
 from config.hl7 import Hl7Destination
 from config.peers import Destination, Source, WebDestination
@@ -47,6 +48,7 @@ class Settings(Section):
     storage: StorageSettings = StorageSettings()
     retry: RetrySettings = RetrySettings()
     retention: RetentionSettings = RetentionSettings()
+    audit: AuditSettings = AuditSettings()
     logging: LoggingSettings = LoggingSettings()
 
     @property

@@ -140,6 +140,11 @@ AeTitle = Annotated[str, AfterValidator(_ae_title), Field(description="an AE tit
 Host = Annotated[
     str, AfterValidator(_host), Field(description="an address or a host name in quotation marks")
 ]
+OptionalHost = Annotated[
+    str,
+    AfterValidator(lambda written: _host(written) if written else ""),
+    Field(description="an address or a host name in quotation marks"),
+]
 WebAddress = Annotated[
     str, AfterValidator(_web_address), Field(description="the URL of a web service in quotation marks")
 ]

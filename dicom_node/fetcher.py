@@ -194,7 +194,9 @@ class Fetcher:
         return int(last.Status)
 
     def _store(self, event: evt.Event) -> int | Dataset:
-        return self._intake.store(event, Origin(self._archive.name, 0.0, is_prior=True, from_archive=True))
+        archive = self._archive
+        origin = Origin(archive.name, archive.ae_title, archive.host, 0.0, is_prior=True, from_archive=True)
+        return self._intake.store(event, origin)
 
     def _not_received(self, films: list[FilmInArchive]) -> list[FilmInArchive]:
         with self._folder.database.read() as connection:

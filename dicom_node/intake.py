@@ -43,6 +43,8 @@ class Origin:
     ----------
     source
         What logs and commands call who sends.
+    ae_title, address
+        What it calls itself, and where it is.
     quiet_seconds
         The study is reported when no image of it came for so long.
     analyse_secondary_capture
@@ -56,6 +58,8 @@ class Origin:
     """
 
     source: str
+    ae_title: str
+    address: str
     quiet_seconds: float
     analyse_secondary_capture: bool = False
     is_prior: bool = False
@@ -194,6 +198,9 @@ class Intake:
                         "instance_stored",
                         receipt=receipt,
                         source=instance.source,
+                        ae_title=origin.ae_title,
+                        address=origin.address,
+                        sop_class_uid=instance.sop_class_uid,
                         sop_instance_uid=instance.sop_instance_uid,
                         study_instance_uid=instance.study_instance_uid,
                     )

@@ -8,6 +8,9 @@ from enum import StrEnum
 import structlog
 
 from config.settings import Settings
+from dicom_node.auditing.forwarder import Forwarder, channel_to
+from dicom_node.auditing.person import person
+from dicom_node.auditing.settings_changes import changed, fingerprints
 from dicom_node.channels.channel import Channel
 from dicom_node.channels.mllp import MllpChannel
 from dicom_node.channels.storage import StorageChannel
@@ -59,6 +62,8 @@ class Node:
         self._shadowing: Loop | None = None
         self._delivering: list[Loop] = []
         self._committing: list[Loop] = []
+        self._forwarder: Forwarder | None = None
+        self._forwarding: Loop | None = None
         self._fetcher: Fetcher | None = None
         self._fetching: Loop | None = None
         self.address: tuple[str, int] | None = None
@@ -87,6 +92,7 @@ class Node:
             self._prepare_shadow()
         if Role.DELIVER in self._roles:
             self._prepare_senders()
+            self._prepare_forwarder()
             if self._settings.priors.archive:
                 self._fetcher = Fetcher(self._settings, self._folder, self._owner, self._wake_worker)
                 self._fetching = Loop("fetch", self._fetcher.step)
@@ -114,7 +120,16 @@ class Node:
         if self._shadow is not None:
             self._shadow.close()
         with self._folder.database.write(Step.NODE_STOPPED) as connection:
-            audit.append(connection, time.time(), "node_stopped", roles=sorted(self._roles))
+            audit.append(
+                connection,
+                time.time(),
+                "node_stopped",
+                roles=sorted(self._roles),
+                process=os.getpid(),
+                user=person(),
+            )
+        if self._forwarder is not None:
+            self._forwarder.finish()
         self._folder.close()
         _log.info("node_stopped", role=sorted(self._roles))
 
@@ -135,6 +150,16 @@ class Node:
             if destination.storage_commitment:
                 committer = Committer(settings, destination, self._folder)
                 self._committing.append(Loop(f"commitment of {destination.name}", committer.step))
+
+    def _prepare_forwarder(self) -> None:
+        """Set up who sends the audit trail to a syslog server, if there is one."""
+        audited = self._settings.audit
+        if not audited.syslog_host:
+            return
+        if audited.syslog_protocol == "udp":
+            _log.warning("audit_by_udp", reason="messages may be lost, read or forged on the way unnoticed")
+        self._forwarder = Forwarder(self._settings, self._folder.database, channel_to(self._settings))
+        self._forwarding = Loop("forward the audit trail", self._forwarder.step)
 
     def _prepare_shadow(self) -> None:
         """Set up the candidate, if there is one; the node does its work without one that is missing or damaged."""
@@ -162,7 +187,23 @@ class Node:
                 taken_back += queue.release_leases(connection, fetches, now, None)
                 promising = [to.name for to in self._settings.destinations if to.storage_commitment]
                 not_asked = commitment.ask_only(connection, promising, now)
-            audit.append(connection, now, "node_started", roles=sorted(self._roles))
+            roles, settings = sorted(self._roles), fingerprints(self._settings)
+            audit.append(connection, now, "node_started", roles=roles, process=os.getpid(), user=person())
+            noted = audit.latest(connection, "settings_noted", "settings_changed")
+            before = next((each.detail["settings"] for each in noted if each.detail["roles"] == roles), None)
+            if before is None:
+                audit.append(connection, now, "settings_noted", roles=roles, settings=settings)
+            elif before != settings:
+                names = changed(before, settings)
+                audit.append(
+                    connection,
+                    now,
+                    "settings_changed",
+                    roles=roles,
+                    changed=names,
+                    settings=settings,
+                    user=person(),
+                )
             waiting = views.open_deliveries(connection)
         if taken_back:
             _log.warning("work_taken_back", count=taken_back)
@@ -173,7 +214,14 @@ class Node:
             _log.error("destination_not_configured", destination=destination, count=waiting[destination])
 
     def _loops(self) -> list[Loop]:
-        loops = (self._analysing, self._shadowing, self._fetching, *self._delivering, *self._committing)
+        loops = (
+            self._analysing,
+            self._shadowing,
+            self._fetching,
+            self._forwarding,
+            *self._delivering,
+            *self._committing,
+        )
         return [loop for loop in loops if loop is not None]
 
     def _wake_for_received(self) -> None:

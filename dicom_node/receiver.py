@@ -169,6 +169,8 @@ class Receiver:
         source = self._settings.source_of(title, address)
         origin = Origin(
             source.name if source else title,
+            title.strip(" "),
+            address,
             self._settings.quiet_seconds(source),
             analyse_secondary_capture=bool(source and source.analyse_secondary_capture),
             is_prior=self._is_moved_here(event),

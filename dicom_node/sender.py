@@ -142,8 +142,7 @@ class Sender:
                 connection,
                 now,
                 "result_delivered",
-                destination=delivery.destination,
-                sop_instance_uid=sent.sent_sop_instance_uid or delivery.result.sop_instance_uid,
+                **_told(delivery, sent.sent_sop_instance_uid),
                 status=sent.status,
             )
 
@@ -180,9 +179,18 @@ class Sender:
         now = self._clock()
         with self._folder.database.write(Step.DELIVERY_ENDED) as connection:
             transition(connection, deliveries, delivery.id, self._owner, now, reason, status=status)
-            audit.append(
-                connection, now, event, destination=delivery.destination, reason=reason, status=status
-            )
+            audit.append(connection, now, event, **_told(delivery, None), reason=reason, status=status)
         _log.error(
             event, delivery=delivery.id, destination=delivery.destination, reason=reason, status=status
         )
+
+
+def _told(delivery: Delivery, other_form: str | None) -> dict[str, Any]:
+    """Return what the audit trail tells of a delivery; the class of another form that was sent is its channel's."""
+    result = delivery.result
+    return {
+        "destination": delivery.destination,
+        "study_instance_uid": delivery.study_instance_uid,
+        "sop_class_uid": None if other_form else result.sop_class_uid,
+        "sop_instance_uid": other_form or result.sop_instance_uid,
+    }

@@ -77,9 +77,9 @@ def records(connection: Connection, after_id: int = 0, most: int | None = None) 
         yield Record(row.id, row.at, row.event, row.detail, row.digest)
 
 
-def latest(connection: Connection, event: str) -> Iterator[Record]:
-    """Yield the records of one event, newest first."""
-    for row in connection.execute(select(audit).where(audit.c.event == event).order_by(audit.c.id.desc())):
+def latest(connection: Connection, *events: str) -> Iterator[Record]:
+    """Yield the records of these events, newest first."""
+    for row in connection.execute(select(audit).where(audit.c.event.in_(events)).order_by(audit.c.id.desc())):
         yield Record(row.id, row.at, row.event, row.detail, row.digest)
 
 

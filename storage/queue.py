@@ -127,7 +127,15 @@ def claim_delivery(
         deliveries.c.state.in_(ARRIVED),
     )
     is_overtaken = result.sop_class_uid == NO_SOP_CLASS and connection.execute(select(later)).scalar_one()
-    return Delivery(row["id"], destination, row["attempts"], row["queued_at"], result, bool(is_overtaken))
+    return Delivery(
+        row["id"],
+        destination,
+        row["attempts"],
+        row["queued_at"],
+        result,
+        study_instance_uid,
+        bool(is_overtaken),
+    )
 
 
 def claim_fetch(connection: Connection, owner: str, now: float, lease_seconds: float) -> Fetch | None:

@@ -203,4 +203,5 @@ class Delivery:
     attempts: int
     queued_at: float
     result: Result
+    study_instance_uid: str
     is_overtaken: bool = False

@@ -12,6 +12,7 @@ import json
 from dataclasses import asdict
 from datetime import datetime
 
+from dicom_node.auditing.person import note_look
 from dicom_node.commands.options import add_config, add_json, open_existing_folder
 from storage import audit
 from storage.folder import DataFolder
@@ -30,6 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     folder = open_existing_folder(arguments)
     if arguments.what == "verify":
         return _verify(folder, as_json=arguments.json)
+    note_look(folder, "audit_looked_at", command="audit list")
     with folder.database.read() as connection:
         for record in audit.records(connection, arguments.after):
             if arguments.json:

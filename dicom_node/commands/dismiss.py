@@ -9,6 +9,7 @@ import argparse
 import sys
 import time
 
+from dicom_node.auditing.person import person
 from dicom_node.commands.options import add_config, numbered, open_existing_folder
 from storage import audit, queue, views
 from storage.steps import Step
@@ -31,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
         named = waiting if arguments.all else [int(each[1:]) for each in arguments.ids]
         dismissed = [f"d{each}" for each in queue.dismiss(connection, named, now)]
         if dismissed:
-            audit.append(connection, now, "operator_dismissed", ids=dismissed)
+            audit.append(connection, now, "operator_dismissed", ids=dismissed, user=person())
     print(f"dismissed: {', '.join(dismissed) or 'nothing'}")
     refused = [each for each in arguments.ids if each not in dismissed]
     if refused:

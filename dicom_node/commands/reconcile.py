@@ -17,6 +17,7 @@ from dataclasses import asdict
 from datetime import date, datetime, time, timedelta
 
 from dicom_node import logs
+from dicom_node.auditing.person import note_look
 from dicom_node.commands.options import add_config, add_json, settings_of
 from dicom_node.reconciliation import Verdict, reconcile
 from storage import reconciliation, views
@@ -57,6 +58,10 @@ def run(arguments: argparse.Namespace) -> int:
                 return 1
             studies = [study]
             of_what = f"study {study}"
+    if arguments.study is None:
+        note_look(folder, "list_looked_at", command="reconcile", count=len(studies))
+    else:
+        note_look(folder, "study_looked_at", command="reconcile", study_instance_uid=studies[0])
     found = list(reconcile(settings, folder, studies, heal=arguments.heal))
     is_proven = all(finding.verdict is Verdict.HELD for finding in found)
     if arguments.json:

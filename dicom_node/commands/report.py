@@ -9,6 +9,7 @@ import argparse
 import sys
 import time
 
+from dicom_node.auditing.person import person
 from dicom_node.commands.options import add_config, open_existing_folder
 from storage import audit, ledger, reception, views
 from storage.steps import Step
@@ -38,6 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
             )
             return 1
         reception.queue_report(connection, study_instance_uid, now, now)
-        audit.append(connection, now, "report_requested", study_instance_uid=study_instance_uid)
+        audit.append(
+            connection, now, "report_requested", study_instance_uid=study_instance_uid, user=person()
+        )
     print(f"queued: a further report of {study_instance_uid}")
     return 0

@@ -9,6 +9,7 @@ import argparse
 import sys
 import time
 
+from dicom_node.auditing.person import person
 from dicom_node.commands.options import add_config, numbered, open_existing_folder
 from storage import audit, ledger, queue, views
 from storage.schema import deliveries
@@ -43,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
         queued = [f"j{job}" for job in ledger.retry_jobs(connection, job_ids, now)]
         queued += [f"d{each}" for each in queue.retry_by_hand(connection, deliveries, delivery_ids, now)]
         if queued:
-            audit.append(connection, now, "operator_retried", ids=queued)
+            audit.append(connection, now, "operator_retried", ids=queued, user=person())
     print(f"queued again: {', '.join(queued) or 'nothing'}")
     refused = [each for each in arguments.ids if each not in queued]
     if refused:

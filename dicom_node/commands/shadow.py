@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from dicom_node.auditing.person import note_look
 from dicom_node.commands.options import add_config, add_json, console, open_existing_folder
 from inference.prediction import Answer
 from storage.comparison import comparisons
@@ -31,6 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     folder = open_existing_folder(arguments)
     with folder.database.read() as connection:
         found = comparisons(connection, MOST)
+    note_look(folder, "list_looked_at", command="shadow", count=len(found))
     if arguments.json:
         print(json.dumps(found))
         return 0

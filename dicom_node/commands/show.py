@@ -9,6 +9,7 @@ import sys
 from datetime import datetime
 from typing import Any
 
+from dicom_node.auditing.person import note_look
 from dicom_node.commands.options import add_config, add_json, open_existing_folder
 from storage import views
 from storage.states import State
@@ -30,6 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"dicom-node: nothing known of {arguments.id!r}", file=sys.stderr)
             return 1
         study = views.study(connection, study_instance_uid)
+    note_look(folder, "study_looked_at", command="show", study_instance_uid=study_instance_uid)
     if arguments.json:
         print(json.dumps(study))
     else:

@@ -13,6 +13,7 @@ from dataclasses import asdict
 
 from rich.table import Table
 
+from dicom_node.auditing.person import note_look
 from dicom_node.commands.options import add_config, add_json, console, open_existing_folder, settings_of
 from storage.worklist import reading_order, studies_since
 
@@ -32,8 +33,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the studies, the one to read first at the top."""
     longest_wait = 60.0 * settings_of(arguments).worklist.longest_wait_minutes
     now = time.time()
-    with open_existing_folder(arguments).database.read() as connection:
+    folder = open_existing_folder(arguments)
+    with folder.database.read() as connection:
         studies = studies_since(connection, now - 3600.0 * arguments.hours)
+    note_look(folder, "list_looked_at", command="worklist", count=len(studies))
     ordered = reading_order(studies, now, longest_wait)
     rows = [asdict(study) | {"waits_seconds": round(now - study.received_at, 3)} for study in ordered]
     if arguments.json:
