@@ -6,6 +6,7 @@ from itertools import combinations
 from typing import Any
 from urllib.parse import urlsplit
 
+from config.audit import AuditSettings
 from config.errors import Fault
 from config.hl7 import Hl7Destination
 from config.peers import Destination, Source, WebDestination
@@ -39,13 +40,14 @@ def clashes(
     web_destinations: Mapping[int, WebDestination],
     hl7: Mapping[int, Hl7Destination],
     tls: TlsSettings | None,
+    audit: AuditSettings | None,
     has_every_entry: bool = True,
 ) -> Iterator[Fault]:
     """Find the settings that do not fit together.
 
     Parameters
     ----------
-    receiver, retry, priors, storage, retention, tls
+    receiver, retry, priors, storage, retention, tls, audit
         The sections, or None where they have faults of their own.
     sources, destinations, web_destinations, hl7
         Those without faults of their own, by their place in the file: what is wrong with one must not hide
@@ -70,7 +72,7 @@ def clashes(
                 "and port: it would get every result twice",
             )
     yield from _web_clashes(web_destinations)
-    yield from _tls_clashes(tls, receiver, destinations, hl7)
+    yield from _tls_clashes(tls, receiver, audit, destinations, hl7)
     if receiver:
         for place, to in destinations.items():
             if to.port == receiver.port and _is_own_address(to.host, receiver.host):
@@ -143,18 +145,21 @@ def _web_clashes(destinations: Mapping[int, WebDestination]) -> Iterator[Fault]:
 def _tls_clashes(
     tls: TlsSettings | None,
     receiver: ReceiverSettings | None,
+    audit: AuditSettings | None,
     destinations: Mapping[int, Destination],
     hl7: Mapping[int, Hl7Destination],
 ) -> Iterator[Fault]:
     """Find the files that are missing: both ends show a certificate, and check the other's."""
     if tls is None:
         return
-    needing = ["receiver.tls"] if receiver and receiver.tls else []
-    needing += [f"destinations[{place}].tls" for place, to in destinations.items() if to.tls]
-    needing += [f"hl7[{place}].tls" for place, to in hl7.items() if to.tls]
+    needing = ["receiver.tls = true"] if receiver and receiver.tls else []
+    needing += [f"destinations[{place}].tls = true" for place, to in destinations.items() if to.tls]
+    needing += [f"hl7[{place}].tls = true" for place, to in hl7.items() if to.tls]
+    if audit and audit.syslog_host and audit.syslog_protocol == "tls":
+        needing.append('audit.syslog_protocol = "tls"')
     for setting in ("certificate_file", "key_file", "authorities_file"):
         if needing and getattr(tls, setting) is None:
-            yield Fault(f"tls.{setting}", f"is missing; {needing[0]} = true needs a file in PEM here")
+            yield Fault(f"tls.{setting}", f"is missing; {needing[0]} needs a file in PEM here")
     if not needing and bool(tls.certificate_file) != bool(tls.key_file):
         missing = "key_file" if tls.certificate_file else "certificate_file"
         yield Fault(

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from config.audit import AuditSettings
 from config.clashes import ClashError, clashes
 from config.errors import Fault
 from config.hl7 import Hl7Destination
@@ -196,6 +197,7 @@ def _clashes_between_valid_parts(document: Mapping[str, Any]) -> Iterator[Fault]
         web_destinations=_valid_entries(WebDestination, document.get("web_destinations")),
         hl7=_valid_entries(Hl7Destination, document.get("hl7")),
         tls=_valid(TlsSettings, document.get("tls", {})),
+        audit=_valid(AuditSettings, document.get("audit", {})),
     )
 
 

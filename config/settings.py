@@ -116,6 +116,7 @@ class Settings(Section):
                 web_destinations=dict(enumerate(self.web_destinations)),
                 hl7=dict(enumerate(self.hl7)),
                 tls=self.tls,
+                audit=self.audit,
             )
         )
         if faults:

@@ -158,7 +158,7 @@ class Node:
             return
         if audited.syslog_protocol == "udp":
             _log.warning("audit_by_udp", reason="messages may be lost, read or forged on the way unnoticed")
-        self._forwarder = Forwarder(self._settings, self._folder.database, channel_to(self._settings))
+        self._forwarder = Forwarder(self._settings, self._folder.database, channel_to(audited, self._tls))
         self._forwarding = Loop("forward the audit trail", self._forwarder.step)
 
     def _prepare_shadow(self) -> None:

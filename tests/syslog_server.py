@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from dicom_node.demo.archive import free_port
+from tests.certificates import Authority, Identity
 from tests.peers import tool, wait_for
 
 
@@ -21,9 +22,9 @@ class Received(NamedTuple):
 
 
 class SyslogServer:
-    """rsyslog on a port of its own, over UDP, or over TLS with these certificates, of which it asks clients, too."""
+    """rsyslog on a port of its own, over UDP, or over TLS, as this identity, for clients of this authority."""
 
-    def __init__(self, folder: Path, tls: dict[str, Path] | None = None) -> None:
+    def __init__(self, folder: Path, tls: tuple[Authority, Identity] | None = None) -> None:
         self._executable = tool("rsyslogd")
         self._folder = folder
         self._tls = tls
@@ -75,10 +76,11 @@ action(type="omfile" file="{output}" template="fields")
 
     def _over_tls(self) -> str:
         assert self._tls is not None
+        authority, identity = self._tls
         return f"""global(
-  defaultNetstreamDriverCAFile="{self._tls["authorities"]}"
-  defaultNetstreamDriverCertFile="{self._tls["certificate"]}"
-  defaultNetstreamDriverKeyFile="{self._tls["key"]}"
+  defaultNetstreamDriverCAFile="{authority.certificate}"
+  defaultNetstreamDriverCertFile="{identity.certificate}"
+  defaultNetstreamDriverKeyFile="{identity.key}"
 )
 module(
   load="imtcp"

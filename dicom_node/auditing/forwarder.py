@@ -14,10 +14,12 @@ from typing import Protocol
 
 import structlog
 
+from config.audit import AuditSettings
 from config.settings import Settings
 from dicom_node.auditing.message import audit_message, is_alert
-from dicom_node.auditing.syslog import Datagrams, frame
+from dicom_node.auditing.syslog import Datagrams, Stream, frame
 from dicom_node.errors import NodeError
+from dicom_node.tls import Tls
 from storage import audit
 from storage.audit import Record
 from storage.engine import Database
@@ -32,9 +34,10 @@ UNSURE_SECONDS = 60.0
 _log = structlog.get_logger()
 
 
-def channel_to(settings: Settings) -> "Channel":
+def channel_to(audited: AuditSettings, tls: Tls) -> "Channel":
     """Return the way to the server that the settings name."""
-    audited = settings.audit
+    if audited.syslog_protocol == "tls":
+        return Stream(audited.syslog_host, audited.syslog_port, tls)
     return Datagrams(audited.syslog_host, audited.syslog_port)
 
 

@@ -126,7 +126,7 @@ class _Message:
     def peer(self, ae_title: str, address: str, *roles: _Code, is_requestor: bool = False) -> None:
         """Add another system; its process is not known, so its AE title or its address stands for that."""
         titles = [ae_title] if ae_title else []
-        self._participant(ae_title or address, titles, address, roles, is_requestor)
+        self._participant(ae_title or address or UNKNOWN, titles, address, roles, is_requestor)
 
     def person(self, *roles: _Code) -> None:
         """Add who asked for it, as the operating system knows them."""
@@ -266,16 +266,17 @@ def _sent(outcome: str) -> Callable[[_Message], None]:
 
 
 def _refused(message: _Message) -> None:
+    detail = message.detail
     message.event(
         SECURITY_ALERT,
         "E",
         NODE_AUTHENTICATION,
         outcome=_MINOR_FAILURE,
-        description=str(message.detail["reason"]),
+        description=str(detail["reason"]),
     )
     message.node()
-    message.peer(str(message.detail["ae_title"]), str(message.detail["address"]), is_requestor=True)
-    message.alert_subject(f"association refused: {message.detail['reason']}")
+    message.peer(str(detail["ae_title"]), str(detail["address"]), is_requestor=True)
+    message.alert_subject(f"association refused, {detail.get('count', 1)} times: {detail['reason']}")
 
 
 def _settings_changed(message: _Message) -> None:

@@ -4,10 +4,12 @@ Neither protocol answers. Over TLS the server has what the connection took befor
 may have lost is sent again. A datagram may be lost, and nobody knows.
 """
 
+import errno
 import socket
-import ssl
-from collections.abc import Callable
 from datetime import UTC, datetime
+
+from dicom_node.handshake import TlsSocket, shake_hands
+from dicom_node.tls import Tls
 
 FACILITY = 10  # security and authorization messages, as PS3.15 A.6 wants
 NOTICE, WARNING = 5, 4
@@ -47,28 +49,19 @@ class Datagrams:
 
 
 class Stream:
-    """Frames over one TLS connection, each after its length (RFC 5425 section 4.3). Errors are OSError.
+    """Frames over one TLS connection, each after its length (RFC 5425 4.3). Errors: OSError, NodeError."""
 
-    Parameters
-    ----------
-    context
-        Returns the context to connect with: certificates may be renewed.
-    """
-
-    def __init__(self, host: str, port: int, context: Callable[[], ssl.SSLContext]) -> None:
+    def __init__(self, host: str, port: int, tls: Tls) -> None:
         self._address = host, port
-        self._context = context
-        self._socket: ssl.SSLSocket | None = None
+        self._tls = tls
+        self._socket: TlsSocket | None = None
 
     def send(self, framed: bytes) -> None:
         """Send one frame, over a new connection where there is none."""
         if self._socket is None:
-            plain = socket.create_connection(self._address, CONNECT_SECONDS)
-            try:
-                self._socket = self._context().wrap_socket(plain, server_hostname=self._address[0])
-            finally:
-                if self._socket is None:
-                    plain.close()
+            self._socket = self._connect()
+        elif self._socket.has_data():  # a server says nothing: it has closed the connection
+            raise ConnectionResetError(errno.ECONNRESET, "the server has closed the connection")
         self._socket.sendall(b"%d " % len(framed) + framed)
 
     def close(self) -> None:
@@ -76,3 +69,9 @@ class Stream:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+    def _connect(self) -> TlsSocket:
+        context = self._tls.client()
+        plain = socket.create_connection(self._address, CONNECT_SECONDS)
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        return shake_hands(plain, context, self._address[0], CONNECT_SECONDS)
