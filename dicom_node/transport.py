@@ -4,7 +4,8 @@ pynetdicom 3.0.4 reads a PDU of whatever length its header announces into memory
 a time-out: a peer that stops in the middle would hold a connection and two threads for ever, and so would a modality
 that is switched off, or one that sends a message in tiny pieces. It gathers a message without an end in memory, all but
 the data set of a C-STORE, starts a thread for each N-EVENT-REPORT, and queues every other request while the first is
-answered. All this is mended where a connection opens (EVT_CONN_OPEN), on either side.
+answered, and dies of a message that comes out of order. All this is mended where a connection opens (EVT_CONN_OPEN), on
+either side.
 """
 
 import errno
@@ -17,6 +18,7 @@ import structlog
 from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_messages import DIMSEMessage
+from pynetdicom.fsm import InvalidEventError
 from pynetdicom.pdu_primitives import P_DATA
 
 from dicom_node.logs import where_raised
@@ -75,6 +77,29 @@ def bound(event: evt.Event, seconds: float) -> None:
 
     connection.recv = receive  # type: ignore[method-assign]
     _bound_messages(event.assoc, seconds, cut)
+    _bound_order(event.assoc)
+
+
+def _bound_order(association: Association) -> None:
+    """End a connection whose peer says something that the upper layer has no place for (PS3.8 table 9-10).
+
+    pynetdicom 3.0.4's thread dies of it, for one where the peer does not wait for the answer to its request, and the
+    socket stays open.
+    """
+    upper_layer = association.dul
+    act = upper_layer.state_machine.do_action
+
+    def act_or_end(event: str) -> None:
+        try:
+            act(event)
+        except InvalidEventError:
+            _log.warning("message_out_of_order")
+            association.is_established = False
+            association._kill = upper_layer._kill_thread = True
+            if upper_layer.socket is not None:
+                upper_layer.socket.close()
+
+    upper_layer.state_machine.do_action = act_or_end  # type: ignore[method-assign]
 
 
 def _bound_messages(association: Association, seconds: float, cut: Callable[[], None]) -> None:
