@@ -87,6 +87,16 @@ class StorageSettings(Section):
 
     minimum_free_megabytes: int = Field(default=1024, ge=0, le=10**9)
 
+    @property
+    def minimum_free_bytes(self) -> int:
+        """Below this nothing is received."""
+        return self.minimum_free_megabytes * 1_000_000
+
+    @property
+    def reserve_bytes(self) -> int:
+        """Below this nothing is read either: so much is left for writing down what was delivered and removed."""
+        return self.minimum_free_bytes // 4
+
 
 class RetrySettings(Section):
     """``[retry]``: how often and how long the node tries again."""

@@ -1,31 +1,46 @@
-"""The file that a data set goes to while it comes in, held to a size: the rest is read and thrown away.
+"""The file that a data set goes to while it comes in, held to a size and to what the disk takes.
 
-pynetdicom 3.0.4 writes a data set to a NamedTemporaryFile of its own, without a limit. It gets one of these instead:
-so that the sender gets its answer, which is the exact status and no broken connection, a data set that cannot be kept
-is received to its end all the same, and nothing of it stays on the disk.
+pynetdicom 3.0.4 writes a data set to a NamedTemporaryFile of its own, without a limit, and an error of the disk ends
+the connection. It gets one of these instead: so that the sender gets its answer, which is the exact status, a data set
+that cannot be kept is received to its end all the same, and nothing of it stays on the disk.
 """
 
-import tempfile
+import os
+import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+import structlog
+
 from dicom_node.errors import DataSetEndless, DataSetRefused
+from storage.objects import discard
 
 CANNOT_UNDERSTAND = 0xC000
+OUT_OF_RESOURCES = 0xA700
+
+_log = structlog.get_logger()
 
 
 class ArrivingFile:
     """What pynetdicom needs of a NamedTemporaryFile, in `folder`, for a data set of at most `most_bytes`.
 
-    `refusal` is why the data set is not kept, or None.
+    `refusal` is why the data set is not kept, or None; with one from the start nothing is written at all.
     """
 
-    def __init__(self, folder: Path, most_bytes: int) -> None:
-        self._file = tempfile.NamedTemporaryFile(dir=folder, suffix=".dcm", delete=False)  # noqa: SIM115
-        self.name = self._file.name
-        self.refusal: DataSetRefused | None = None
+    def __init__(self, folder: Path, most_bytes: int, refusal: DataSetRefused | None = None) -> None:
+        self.name = str(folder / f"{secrets.token_hex(16)}.dcm")
+        self.refusal = refusal
         self._most_bytes = most_bytes
         self._received = 0
+        self._descriptor: int | None = None
+        if refusal is None:
+            try:
+                self._descriptor = os.open(
+                    self.name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600
+                )
+            except OSError as error:
+                self._abandon(_refused(error))
 
     @property
     def file(self) -> Self:
@@ -46,18 +61,31 @@ class ArrivingFile:
         if self.refusal is None and self._received > self._most_bytes:
             megabytes = self._most_bytes // 1_000_000
             self._abandon(DataSetRefused(CANNOT_UNDERSTAND, f"data set is larger than {megabytes} MB"))
-        if self.refusal is None:
-            self._file.write(content)
+        if self._descriptor is not None:
+            try:
+                left = memoryview(content)
+                while left:  # a disk that is nearly full takes a part
+                    left = left[os.write(self._descriptor, left) :]
+            except OSError as error:
+                self._abandon(_refused(error))
         return len(content)
 
     def flush(self) -> None:
-        """Write out what is buffered."""
-        self._file.flush()
+        """Nothing is buffered."""
 
     def close(self) -> None:
         """Close the file; it stays."""
-        self._file.close()
+        if self._descriptor is not None:
+            descriptor, self._descriptor = self._descriptor, None
+            with suppress(OSError):  # what counts is the fsync, which comes later
+                os.close(descriptor)
 
     def _abandon(self, refusal: DataSetRefused) -> None:
         self.refusal = refusal
-        self._file.truncate(0)
+        self.close()
+        discard(Path(self.name))
+
+
+def _refused(error: OSError) -> DataSetRefused:
+    _log.error("data_set_not_written", reason=error.strerror)
+    return DataSetRefused(OUT_OF_RESOURCES, "cannot be stored now")

@@ -6,6 +6,7 @@ in pieces when `STORE_RECV_CHUNKED_DATASET` is set).
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -16,21 +17,21 @@ from pydicom.uid import UID
 from pynetdicom import _config, dimse_messages, evt
 
 from config.settings import Settings
-from dicom_node.arrival import ArrivingFile
+from dicom_node.arrival import OUT_OF_RESOURCES, ArrivingFile
 from dicom_node.correction import difference
 from dicom_node.errors import DataSetRefused
 from dicom_node.header import Identity, is_ordered_urgently, read_identity
 from dicom_node.logs import where_raised
 from dicom_node.results.equipment import MANUFACTURER
-from storage import audit, fetches, reception
-from storage.errors import ObjectMissing
+from storage import audit, fetches, reception, retention
+from storage.errors import ObjectMissing, StorageError, StorageUnavailable
 from storage.folder import DataFolder
+from storage.objects import discard
 from storage.records import OWN_RESULT, Difference, KnownObject, Receipt, ReceivedInstance
 from storage.steps import Step
 
 SUCCESS = 0x0000
 NOT_AUTHORIZED = 0x0124
-OUT_OF_RESOURCES = 0xA700
 
 _log = structlog.get_logger()
 
@@ -78,9 +79,7 @@ class Intake:
         # pynetdicom has no argument for these two: the first is its module's setting, the second is what it writes
         # to, which must lie on the disk of the object store for a rename to be atomic.
         _config.STORE_RECV_CHUNKED_DATASET = True
-        vars(dimse_messages)["NamedTemporaryFile"] = lambda **_mode: ArrivingFile(
-            folder.objects.incoming, settings.limits.data_set_bytes
-        )
+        vars(dimse_messages)["NamedTemporaryFile"] = self._arriving
 
     def stop(self) -> None:
         """Take nothing more: what is not answered is sent again."""
@@ -103,7 +102,7 @@ class Intake:
             )
             return _status(OUT_OF_RESOURCES, "cannot be stored now")
         finally:
-            path.unlink(missing_ok=True)  # gone already where it was stored
+            discard(path)  # gone already where it was stored
         return SUCCESS
 
     def _take(self, path: Path, arrived: ArrivingFile, origin: Origin) -> None:
@@ -135,7 +134,12 @@ class Intake:
             study_date=identity.study_date,
             is_prior=origin.is_prior,
         )
-        receipt = self._enter(instance, origin, is_urgent=is_urgent)
+        try:
+            receipt = self._enter(instance, origin, is_urgent=is_urgent)
+        except Exception:
+            with suppress(StorageError, OSError):  # else the sweep finds it
+                retention.take_back(self._folder.database, self._folder.objects, stored.key)
+            raise
         log = _log.warning if receipt is Receipt.CONFLICT else _log.info
         log(
             "instance_stored",
@@ -151,11 +155,21 @@ class Intake:
         if receipt in (Receipt.NEW, Receipt.CORRECTED):
             self._received()
 
+    def _arriving(self, **_mode: object) -> ArrivingFile:
+        """Begin the file of a data set; where there is no room for one, the disk is spared it."""
+        refusal = None
+        try:
+            self._require_room()
+        except DataSetRefused as refused:
+            refusal = refused
+        except StorageUnavailable:
+            refusal = DataSetRefused(OUT_OF_RESOURCES, "cannot be stored now")
+        return ArrivingFile(self._folder.objects.incoming, self._settings.limits.data_set_bytes, refusal)
+
     def _require_room(self) -> None:
-        needed = self._settings.storage.minimum_free_megabytes * 1_000_000
         if self._stopping:
             raise DataSetRefused(OUT_OF_RESOURCES, "node is stopping")
-        if self._folder.objects.free_bytes() < needed:
+        if self._folder.objects.free_bytes() < self._settings.storage.minimum_free_bytes:
             raise DataSetRefused(OUT_OF_RESOURCES, "disk is almost full")
 
     def _require_asked_for(self, identity: Identity) -> None:
@@ -179,6 +193,8 @@ class Intake:
         while True:
             differs = self._difference(known, instance)
             with self._folder.database.write(Step.INSTANCE_RECEIVED) as connection:
+                if not self._folder.objects.holds(instance.object_key):
+                    raise StorageUnavailable("the same bytes could not be entered by another association")
                 counting = reception.known_object(connection, instance.sop_instance_uid)
                 if counting == known:
                     receipt = reception.receive(
@@ -240,7 +256,7 @@ def remove_partial(event: evt.Event) -> None:
     if message is None or message._data_set_file is None:  # pynetdicom tells nobody else
         return
     message._data_set_file.close()
-    Path(message._data_set_file.name).unlink(missing_ok=True)
+    discard(Path(message._data_set_file.name))
 
 
 def _status(status: int, comment: str) -> Dataset:

@@ -6,6 +6,7 @@ How a destination is spoken to is its channel's business (`dicom_node.channels`)
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -59,6 +60,7 @@ class Sender:
         self._owner = owner
         self._clock = clock
         self._policy = delivery_policy(retry)
+        self._held: Delivery | None = None  # until its row says what came of it
         self._connect_failures = 0
         self._connect_not_before = 0.0
 
@@ -68,6 +70,8 @@ class Sender:
         While the destination cannot be reached only the next attempt to reach it is timed: the deliveries stay due
         and all go out when it is back.
         """
+        if self._held is not None:
+            self._put_back(self._held, "storage_unavailable")
         now = self._clock()
         # no attempt is put off for longer: if it seems so, the clock has been set back
         if 0 < self._connect_not_before - now <= self._policy.longest_seconds:
@@ -81,19 +85,26 @@ class Sender:
             delivery = queue.claim_delivery(connection, name, self._owner, now, LEASE_SECONDS)
         if delivery is None:
             return PRECEDED_SECONDS
+        self._held = delivery
         try:
             self._deliver(delivery)
         except LeaseLost:
             _log.warning("lease_lost", delivery=delivery.id)
         except Exception as error:
             # what nobody foresaw is tried again like what was, and then told by the loop
-            self._try_later(delivery, TransferFailed(type(error).__name__), delivery.attempts)
+            self._put_back(delivery, type(error).__name__)
             raise
+        self._held = None
         return 0.0
 
     def close(self) -> None:
         """End the connection."""
         self._channel.close()
+
+    def _put_back(self, delivery: Delivery, reason: str) -> None:
+        with suppress(LeaseLost):
+            self._try_later(delivery, TransferFailed(reason), delivery.attempts)
+        self._held = None
 
     def _deliver(self, delivery: Delivery) -> None:
         started = time.perf_counter()

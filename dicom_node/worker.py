@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import cast
 
@@ -76,6 +77,7 @@ class Worker:
         self._folder = folder
         self._card = card
         self._owner = owner
+        self._held: Job | None = None  # until its row says what came of it
         self._reported = reported
         self._clock = clock
         self._process = AnalysisProcess(settings, card, NICENESS)
@@ -98,6 +100,11 @@ class Worker:
         A study that only waits for its report goes before the next image that is as urgent: it is an answer that is
         nearly ready.
         """
+        if self._held is not None:
+            self._put_back(self._held, self._clock())
+        if self._folder.objects.free_bytes() < self._settings.storage.reserve_bytes:
+            _log.warning("disk_full", reason="films wait until there is room")
+            return STORAGE_SECONDS
         try:
             self._process.ensure_started()
         except ModelRefused as error:
@@ -120,6 +127,7 @@ class Worker:
 
     def _do(self, job: Job) -> None:
         started = time.perf_counter()
+        self._held = job
         try:
             if job.kind is JobKind.ANALYSE:
                 self._analyse(job, started)
@@ -141,7 +149,9 @@ class Worker:
         except Exception as error:
             # what nobody foresaw is tried again like what was foreseen, and then told by the loop
             self._retry(job, type(error).__name__, where=None)
+            self._held = None
             raise
+        self._held = None
 
     def _analyse(self, job: Job, started: float) -> None:
         path = self._folder.objects.require(cast(str, job.object_key))
@@ -254,10 +264,18 @@ class Worker:
         return True
 
     def _put_back(self, job: Job, now: float) -> None:
-        with self._folder.database.write(Step.JOB_PUT_BACK) as connection:
+        at = now + STORAGE_SECONDS
+        with suppress(LeaseLost), self._folder.database.write(Step.JOB_PUT_BACK) as connection:
             queue.retry_later(
-                connection, jobs, job.id, self._owner, now + STORAGE_SECONDS, "storage_unavailable"
+                connection,
+                jobs,
+                job.id,
+                self._owner,
+                at,
+                "storage_unavailable",
+                attempts=job.attempts - 1,
             )
+        self._held = None
 
     def _retry(self, job: Job, reason: str, where: tuple[str, ...] | None) -> None:
         now = self._clock()

@@ -11,6 +11,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +51,7 @@ class ObjectStore:
         try:
             path.write_bytes(content)
         except OSError as error:
-            path.unlink(missing_ok=True)
+            discard(path)
             raise StorageUnavailable(f"{self.incoming}: {error.strerror}") from error
         return self.adopt(path)
 
@@ -96,7 +97,7 @@ class ObjectStore:
             path.replace(target)
             sync_folder(target.parent)
         except OSError as error:
-            path.unlink(missing_ok=True)
+            discard(path)
             raise StorageUnavailable(f"{self._objects}: {error.strerror}") from error
         return StoredObject(key, size)
 
@@ -146,6 +147,10 @@ class ObjectStore:
         """Tell whether the store holds an object."""
         return any(True for shard in self._objects.iterdir() for _ in shard.iterdir())
 
+    def holds(self, key: str) -> bool:
+        """Tell whether there is a file for this key."""
+        return self.path(key).exists()
+
     def remove(self, key: str) -> None:
         """Delete an object; one that is gone already is no error."""
         self.path(key).unlink(missing_ok=True)
@@ -174,6 +179,12 @@ class ObjectStore:
             except FileNotFoundError:  # its writer finished meanwhile
                 continue
         return removed
+
+
+def discard(path: Path) -> None:
+    """Delete a file that nobody counts on; where the disk does not let it go now, `remove_leftovers` does later."""
+    with suppress(OSError):
+        path.unlink()
 
 
 def sync_folder(folder: Path) -> None:

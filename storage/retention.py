@@ -10,7 +10,7 @@ from sqlalchemy import Connection, exists, select, union_all, update
 from sqlalchemy.sql import func
 
 from storage.engine import Database
-from storage.needed import needed
+from storage.needed import is_needed, needed
 from storage.objects import ObjectStore
 from storage.schema import deliveries, instances, jobs, results
 from storage.states import DELIVERY_FINISHED, State
@@ -74,6 +74,16 @@ def remove_orphans(
             objects.remove(key)
             removed += 1
     return removed
+
+
+def take_back(database: Database, objects: ObjectStore, key: str) -> None:
+    """Delete an object that was to get a row and got none, unless another one names it meanwhile.
+
+    Whoever enters an object looks for its file inside the transaction, as this does: neither comes between.
+    """
+    with database.write(Step.INSTANCE_RECEIVED) as connection:
+        if not is_needed(connection, key, aside_since=0.0):
+            objects.remove(key)
 
 
 def _finished(connection: Connection, received_before: float, study_instance_uid: str = "") -> list[str]:

@@ -55,9 +55,9 @@ class Disk:
     def __exit__(self, *_raised: object) -> None:
         self._ask("close")
         self._unmount()
-        self._process.wait(60)
+        self._process.communicate(timeout=60)
 
-    def cut_power_at(self, number: int, process: int, *, count: str = "syncs") -> None:
+    def cut_power_at(self, number: int, process: int | None, *, count: str = "syncs") -> None:
         """Kill the process and cut the power instead of the so-manieth coming fsync ("syncs") or write ("writes")."""
         self._ask("cut_at", number=number, process=process, count=count)
 
@@ -126,14 +126,15 @@ class _FileSystem:
         self.is_off = False
         self.error: int | None = None
         self.counts = {"syncs": 0, "writes": 0}
-        self.cut: tuple[str, int, int] | None = None  # what is counted, at which number, whom to kill
+        self.cut: tuple[str, int, int | None] | None = None  # what is counted, at which number, whom to kill
         self.guard = threading.RLock()
         self._open: dict[int, File] = {}
         self._handles = iter(range(1, 2**31))
 
-    def cut_power(self, process: int) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process, signal.SIGKILL)
+    def cut_power(self, process: int | None) -> None:
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
         self.is_off = True
         self.cut = None
 
@@ -340,7 +341,7 @@ class _Server:
         files = self._files
         return {"is_off": files.is_off, "counts": files.counts, "used": files.content.used}
 
-    def _cut_at(self, number: int, process: int, count: str) -> None:
+    def _cut_at(self, number: int, process: int | None, count: str) -> None:
         self._files.cut = (count, self._files.counts[count] + number, process)
 
     def _cut_now(self, process: int) -> None:
