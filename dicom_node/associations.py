@@ -1,6 +1,6 @@
 """Associations that the node requests: opened, or refused with a reason that an administrator can act on."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from itertools import product
 
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
@@ -112,6 +112,7 @@ def open_association(
                 *opening,
                 (evt.EVT_CONN_OPEN, bound, [ANSWER_SECONDS]),
                 (evt.EVT_CONN_OPEN, limit, [most_bytes or MOST_BYTES]),
+                (evt.EVT_CONN_OPEN, _note_silent_end, [destination, told.append]),
                 *handlers,
             ],
         )
@@ -132,3 +133,28 @@ def open_association(
     if told:
         raise told[0]
     raise PeerUnreachable("no DICOM answer at this host and port")
+
+
+def _note_silent_end(
+    event: evt.Event, destination: Destination, told: Callable[[DeliveryFault], None]
+) -> None:
+    """Call `told` where the peer ends the connection without a word, as one does that waits for TLS."""
+    connection = event.assoc.dul.socket
+    if connection is None:  # closed again already
+        return
+    receive = connection.recv
+    has_spoken = False
+
+    def receive_noting(nr_bytes: int) -> bytearray:
+        nonlocal has_spoken
+        try:
+            received = receive(nr_bytes)
+        except ConnectionError:
+            received = bytearray()
+        if not received and not has_spoken:
+            why = "it may not take this node's certificate" if destination.tls else "it may speak TLS alone"
+            told(PeerUnreachable(f"connection closed without a DICOM answer: {why}"))
+        has_spoken = True
+        return received
+
+    connection.recv = receive_noting  # type: ignore[method-assign]

@@ -142,8 +142,7 @@ def _ended_in_time(connection: http.client.HTTPConnection) -> Iterator[None]:
 
     def end() -> None:
         try:
-            # SSLSocket's own would take the TLS away under the thread that reads
-            socket.socket.shutdown(connected, socket.SHUT_RDWR)
+            connected.shutdown(socket.SHUT_RDWR)
         except OSError:  # its peer was faster
             return
 

@@ -187,7 +187,6 @@ def end(associations: Iterable[Association]) -> None:
 
 def _shut(connected: socket.socket) -> None:
     try:
-        # SSLSocket's own would take the TLS away under the thread that reads, and give it bytes that nobody checked
-        socket.socket.shutdown(connected, socket.SHUT_RDWR)
+        connected.shutdown(socket.SHUT_RDWR)
     except OSError:  # its peer was faster
         return

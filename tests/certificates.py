@@ -84,6 +84,14 @@ class Authority:
         )
         return identity
 
+    def locked_key(self) -> bytes:
+        """A key that needs a passphrase."""
+        return self._key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"passphrase"),
+        )
+
     def revoked(self, *identities: Identity, expired: bool = False) -> bytes:
         """The list of these, as the authority publishes it."""
         now = datetime.now(UTC)

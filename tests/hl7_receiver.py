@@ -1,6 +1,7 @@
 """A RIS for tests: the MLLP server of python-hl7, another implementation than the one that builds our messages."""
 
 import asyncio
+import ssl
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -31,7 +32,7 @@ class Receiver:
         return [str(message.segment("MSH")[10]) for message in self.messages]
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
+    def listening(self, tls: ssl.SSLContext | None = None) -> Iterator[None]:
         loop = asyncio.new_event_loop()
         connections: list[HL7StreamWriter] = []
 
@@ -51,7 +52,7 @@ class Receiver:
             writer.close()
 
         async def open_port() -> Callable[[], None]:
-            server = await start_hl7_server(serve, "127.0.0.1", self.port, encoding="utf-8")
+            server = await start_hl7_server(serve, "127.0.0.1", self.port, encoding="utf-8", ssl=tls)
             return server.close
 
         close = loop.run_until_complete(open_port())

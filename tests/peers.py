@@ -118,6 +118,11 @@ deliver_longest_seconds = 1.0
             encoding="utf-8",
         )
 
+    def speak_tls(self) -> None:
+        """Have the receiver speak TLS alone."""
+        written = self.config.read_text(encoding="utf-8")
+        self.config.write_text(written.replace("[receiver]", "[receiver]\ntls = true"), encoding="utf-8")
+
     @property
     def log(self) -> str:
         return (self.folder / "node.log").read_text(encoding="utf-8")
@@ -215,9 +220,13 @@ deliver_longest_seconds = 1.0
 
 
 class Pacs:
-    """Orthanc, which can be stopped and started again on the same port and folder."""
+    """Orthanc, which can be stopped and started again on the same port and folder.
 
-    def __init__(self, folder: Path) -> None:
+    `more` are settings of its own beside those that every test's has.
+    """
+
+    def __init__(self, folder: Path, more: dict[str, object] | None = None) -> None:
+        self._more = more
         self._executable = Path(tool("Orthanc"))
         self._folder = folder
         self.port = free_port()
@@ -225,7 +234,7 @@ class Pacs:
         folder.mkdir()
 
     def start(self) -> None:
-        self._orthanc = OrthancArchive(self._executable, self._folder, self.port)
+        self._orthanc = OrthancArchive(self._executable, self._folder, self.port, more=self._more)
 
     def stop(self) -> None:
         if self._orthanc is not None:
@@ -262,9 +271,10 @@ class Pacs:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.loads(answer.read() or "null")
 
-    def introduce(self, node: NodeProcess) -> None:
+    def introduce(self, node: NodeProcess, **more: object) -> None:
         """Tell the PACS who and where the node is: before that it answers none of its questions."""
-        self.ask("PUT", "/modalities/node", {"AET": NODE_AE_TITLE, "Host": "127.0.0.1", "Port": node.port})
+        known = {"AET": NODE_AE_TITLE, "Host": "127.0.0.1", "Port": node.port, **more}
+        self.ask("PUT", "/modalities/node", known)
 
     def forget(self, modality: str) -> None:
         """Let the PACS no longer know this one."""

@@ -11,7 +11,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Protocol
@@ -62,13 +62,18 @@ def free_port() -> int:
 class OrthancArchive:
     """Orthanc as a process of its own, asked over its REST interface at `url`.
 
-    `plugins` are the files of what it shall load, such as its DICOMweb server.
+    `plugins` are the files of what it shall load, such as its DICOMweb server, `more` further settings of its own.
     """
 
     name = "Orthanc"
 
     def __init__(
-        self, executable: Path, folder: Path, port: int | None = None, plugins: Sequence[Path] = ()
+        self,
+        executable: Path,
+        folder: Path,
+        port: int | None = None,
+        plugins: Sequence[Path] = (),
+        more: Mapping[str, object] | None = None,
     ) -> None:
         self.port = port or free_port()
         http_port = free_port()
@@ -84,6 +89,7 @@ class OrthancArchive:
             "RemoteAccessAllowed": False,
             "AuthenticationEnabled": False,
             "Plugins": [str(each) for each in plugins],
+            **(more or {}),
         }
         (folder / "orthanc.json").write_text(json.dumps(configuration), encoding="utf-8")
         self._log = folder / "orthanc.log"

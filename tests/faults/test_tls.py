@@ -7,52 +7,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian
 
 from tests.builders import chest_film, write
-from tests.certificates import Authority, Identity
+from tests.faults.hospital import Hospital
 from tests.peers import NodeProcess, tool, wait_for
-
-
-@dataclass
-class Hospital:
-    """An authority, another one, and a node that trusts the first."""
-
-    folder: Path
-    authority: Authority
-    stranger: Authority
-    node_identity: Identity
-    sender: Identity
-    revoked: Identity
-
-    @classmethod
-    def made(cls, folder: Path) -> "Hospital":
-        folder.mkdir()
-        authority, stranger = Authority(folder), Authority(folder, "elsewhere")
-        identities = [authority.issue(name) for name in ("node", "sender", "revoked")]
-        made = cls(folder, authority, stranger, *identities)
-        (folder / "revoked-list.pem").write_bytes(authority.revoked(made.revoked))
-        return made
-
-    def settings(self) -> str:
-        """The section of the node's settings, and all that every node of these tests has."""
-        return f"""
-[model]
-uncertain = [0, 0]
-[tls]
-certificate_file = "{self.node_identity.certificate}"
-key_file = "{self.node_identity.key}"
-authorities_file = "{self.authority.certificate}"
-revoked_file = "{self.folder}/revoked-list.pem"
-"""
-
-    def options(self, identity: Identity) -> str:
-        """storescu's, to show this certificate."""
-        return f"+tls {identity.key} {identity.certificate} +cf {self.authority.certificate}"
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +31,7 @@ def node(tmp_path_factory: pytest.TempPathFactory, hospital: Hospital) -> Iterat
 
 def receiving(folder: Path, hospital: Hospital) -> NodeProcess:
     made = NodeProcess(folder, None, hospital.settings())
-    made.config.write_text(made.config.read_text().replace("[receiver]", "[receiver]\ntls = true"))
+    made.speak_tls()
     return made
 
 
@@ -98,7 +60,7 @@ def test_a_sender_with_a_certificate_of_the_hospital_is_taken_and_every_byte_is_
     sent = write(
         chest_film(study="every byte", rows=900, columns=700), tmp_path / "film.dcm", ExplicitVRLittleEndian
     )
-    assert node.send(sent, options=hospital.options(hospital.sender)) == 0
+    assert node.send(sent, options=hospital.storescu(hospital.sender)) == 0
     kept = wait_for(lambda: list((node.folder / "data").rglob("*.dcm")))
     data_set = sent.read_bytes()[-900 * 700 * 2 :]
     assert any(each.read_bytes().endswith(data_set) for each in kept)
@@ -116,13 +78,7 @@ def test_a_sender_with_a_certificate_of_the_hospital_is_taken_and_every_byte_is_
 def test_a_sender_with_a_bad_certificate_is_refused_with_the_reason(
     node: NodeProcess, hospital: Hospital, film: Path, bad: str, reason: str
 ) -> None:
-    identity = {
-        "expired": lambda: hospital.authority.issue("expired", expired=True),
-        "self-signed": lambda: hospital.authority.issue("self-signed", self_signed=True),
-        "of another authority": lambda: hospital.stranger.issue("stranger"),
-        "revoked": lambda: hospital.revoked,
-    }[bad]()
-    assert refused(node, film, hospital.options(identity)) == reason
+    assert refused(node, film, hospital.storescu(hospital.bad(bad))) == reason
 
 
 def test_a_sender_without_a_certificate_or_without_tls_is_refused_with_the_reason(
@@ -165,13 +121,13 @@ def test_silent_peers_keep_nobody_out(node: NodeProcess, hospital: Hospital, fil
     silent = [socket.create_connection(("127.0.0.1", node.port)) for _ in range(40)]
     for connection in silent[:20]:
         connection.sendall(b"\x16\x03\x01\x02\x00\x01")  # the first bytes of a ClientHello
-    assert node.send(film, options=hospital.options(hospital.sender)) == 0
+    assert node.send(film, options=hospital.storescu(hospital.sender)) == 0
     for connection in silent:
         connection.close()
 
 
 def test_a_refusal_is_written_down_for_the_auditor(node: NodeProcess, hospital: Hospital, film: Path) -> None:
-    refused(node, film, hospital.options(hospital.revoked))
+    refused(node, film, hospital.storescu(hospital.revoked))
     with closing(sqlite3.connect(node.folder / "data" / "node.sqlite")) as database:
         [(detail,)] = database.execute("SELECT detail FROM audit ORDER BY id DESC LIMIT 1").fetchall()
     assert json.loads(detail) == {
@@ -188,11 +144,11 @@ def test_a_certificate_that_is_revoked_today_opens_nothing_and_the_node_goes_on(
     folder = tmp_path / "node"
     folder.mkdir()
     with receiving(folder, hospital) as node:
-        assert node.send(film, options=hospital.options(hospital.sender)) == 0
-        (hospital.folder / "revoked-list.pem").write_bytes(hospital.authority.revoked(hospital.sender))
-        assert refused(node, film, hospital.options(hospital.sender)) == "TLS: its certificate is revoked"
+        assert node.send(film, options=hospital.storescu(hospital.sender)) == 0
+        hospital.revoke(hospital.sender)
+        assert refused(node, film, hospital.storescu(hospital.sender)) == "TLS: its certificate is revoked"
         (hospital.folder / "revoked-list.pem").write_text("a download that went wrong")
-        assert node.send(film, options=hospital.options(hospital.authority.issue("second"))) == 0
+        assert node.send(film, options=hospital.storescu(hospital.authority.issue("second"))) == 0
         assert node.log.count("certificates_not_renewed") == 1
 
 
