@@ -16,12 +16,14 @@ from storage.errors import StorageError
 from storage.folder import DataFolder
 from storage.steps import Step
 
-EVERY_SECONDS = 60.0
-REMEMBERED_SECONDS = 3600.0
+SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 600.0
+"""Between two records of one caller: twice as long after each."""
+FORGOTTEN_AFTER_SECONDS = LONGEST_SECONDS
 """Who is refused again after so long is written down at once, as for the first time."""
 REMEMBERED = 50
 """Different callers; of all others together only their reason is written down."""
 OTHERS = ""
+AFTER_FAULT_SECONDS = 10.0
 
 _log = structlog.get_logger()
 
@@ -37,75 +39,93 @@ class Caller:
 
 @dataclass(slots=True)
 class _Count:
-    untold: int
-    told_at: float | None
     last_at: float
+    told_at: float = 0.0
+    pause: float = 0.0
+    untold: int = 0
+
+    def wait(self, now: float) -> float:
+        """Return after how many seconds it may be told; at once where the clock was set back."""
+        since = now - self.told_at
+        return self.pause - since if 0 <= since < self.pause else 0.0
 
 
 class Refusals:
-    """Counts refusals, and writes them into log and audit trail."""
+    """Counts refusals and writes them into log and audit trail.
+
+    `is_waited_for` is called when there is one to write.
+    """
 
     def __init__(
-        self, folder: DataFolder, is_new: Callable[[], None], clock: Callable[[], float] = time.time
+        self, folder: DataFolder, is_waited_for: Callable[[], None], clock: Callable[[], float] = time.time
     ) -> None:
         self._folder = folder
-        self._is_new = is_new
+        self._is_waited_for = is_waited_for
         self._clock = clock
         self._counting = threading.Lock()
         self._counts: dict[Caller, _Count] = {}
 
     def note(self, ae_title: str, address: str, reason: str) -> None:
-        """Count a refusal; `is_new` is called for one that is to be written down at once. Never waits for the disk."""
+        """Count a refusal; never waits for the disk."""
         now = self._clock()
         caller = Caller(_printable(ae_title), address, reason)
         with self._counting:
             if caller not in self._counts and len(self._counts) >= REMEMBERED:
                 caller = Caller(OTHERS, OTHERS, reason)
-            count = self._counts.setdefault(caller, _Count(0, None, now))
+            count = self._counts.setdefault(caller, _Count(now))
             count.untold += 1
             count.last_at = now
-            is_new = count.told_at is None
-        if is_new:
-            self._is_new()
+            is_first = count.untold == 1
+        if is_first:
+            self._is_waited_for()
 
     def step(self) -> float:
         """Write down what is due; return after how many seconds to come back."""
         now = self._clock()
-        # a clock that was set back must not keep anything untold for long
-        self._tell(lambda count: count.told_at is None or not 0 <= now - count.told_at < EVERY_SECONDS, now)
-        return EVERY_SECONDS
-
-    def tell_all(self) -> None:
-        """Write down everything that was counted: nothing more is to come."""
-        self._tell(lambda _count: True, self._clock())
-
-    def _tell(self, is_due: Callable[[_Count], bool], now: float) -> None:
         with self._counting:
             due = {
                 caller: count.untold
                 for caller, count in self._counts.items()
-                if count.untold and is_due(count)
+                if count.untold and not count.wait(now)
             }
+        if not self._tell(due, now):
+            return AFTER_FAULT_SECONDS
+        with self._counting:
+            self._counts = {
+                caller: count
+                for caller, count in self._counts.items()
+                if count.untold or 0 <= now - count.last_at < FORGOTTEN_AFTER_SECONDS
+            }
+            return min(
+                (count.wait(now) for count in self._counts.values() if count.untold), default=LONGEST_SECONDS
+            )
+
+    def tell_all(self) -> None:
+        """Write down everything that was counted: nothing more is to come."""
+        with self._counting:
+            untold = {caller: count.untold for caller, count in self._counts.items() if count.untold}
+        self._tell(untold, self._clock())
+
+    def _tell(self, due: dict[Caller, int], now: float) -> bool:
+        """Write these down; where that is not possible they stay counted."""
         if not due:
-            return
+            return True
         try:
             with self._folder.database.write(Step.ASSOCIATION_REFUSED) as connection:
                 for caller, many in due.items():
                     audit.append(connection, now, "association_refused", **asdict(caller), count=many)
-        except StorageError as error:  # what is due stays counted
+        except StorageError as error:
             _log.error("audit_unavailable", error_type=type(error).__name__)
-            return
+            return False
         for caller, many in due.items():
             _log.warning("association_refused", **asdict(caller), count=many)
         with self._counting:
             for caller, many in due.items():
-                self._counts[caller].untold -= many
-                self._counts[caller].told_at = now
-            self._counts = {
-                caller: count
-                for caller, count in self._counts.items()
-                if count.untold or 0 <= now - count.last_at < REMEMBERED_SECONDS
-            }
+                count = self._counts[caller]
+                count.untold -= many
+                count.told_at = now
+                count.pause = min(max(SHORTEST_SECONDS, 2 * count.pause), LONGEST_SECONDS)
+        return True
 
 
 def _printable(ae_title: str) -> str:

@@ -58,7 +58,9 @@ def bound(event: evt.Event, seconds: float) -> None:
     def receive(nr_bytes: int) -> bytearray:
         if nr_bytes > LONGEST_PDU or ended.is_set():
             raise OSError(errno.EMSGSIZE, "PDU or message is too long")
-        deadline = time.monotonic() + seconds
+        # what asks for an association is a single small PDU
+        has_asked = event.assoc.requestor.primitive is not None
+        deadline = time.monotonic() + (seconds if has_asked else event.assoc.acse_timeout or seconds)
         received = bytearray()
         try:
             while len(received) < nr_bytes:

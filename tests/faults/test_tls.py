@@ -134,6 +134,7 @@ def test_a_refusal_is_written_down_for_the_auditor(node: NodeProcess, hospital: 
         "ae_title": "",
         "address": "127.0.0.1",
         "reason": "TLS: its certificate is revoked",
+        "count": 1,
     }
 
 

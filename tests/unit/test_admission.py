@@ -12,7 +12,7 @@ from config.peers import Source
 from config.settings import Settings
 from dicom_node import admission
 from dicom_node.admission import FULL, SOURCE_FULL, STRANGER, Admission
-from dicom_node.refusals import EVERY_SECONDS, REMEMBERED, REMEMBERED_SECONDS, Refusals
+from dicom_node.refusals import FORGOTTEN_AFTER_SECONDS, LONGEST_SECONDS, REMEMBERED, Refusals
 from storage import views
 from storage.errors import StorageUnavailable
 from storage.folder import DataFolder
@@ -123,9 +123,9 @@ class Door:
     def refuse(self, title: str = "STRANGER", address: str = STRANGE, reason: str = "why") -> None:
         self.refusals.note(title, address, reason)
 
-    def step(self, after: float = 0.0) -> None:
+    def step(self, after: float = 0.0) -> float:
         self.now += after
-        self.refusals.step()
+        return self.refusals.step()
 
     @property
     def told(self) -> list[tuple[str, str, int]]:
@@ -140,18 +140,30 @@ def door(folder: DataFolder) -> Door:
     return Door(folder)
 
 
-def test_the_first_refusal_is_written_at_once_and_the_others_as_a_number(door: Door) -> None:
+def test_the_first_refusal_is_written_at_once_and_the_others_ever_less_often_as_a_number(door: Door) -> None:
     door.refuse()
     assert door.woken == 1
-    door.step()
-    for _ in range(500):
+    wait = door.step()
+    waits = []
+    for _ in range(4):
+        for _ in range(500):
+            door.refuse()
+        wait = door.step()
+        waits.append(wait)
+        assert door.told[-1][2] == (500 if len(waits) > 1 else 1)
+        door.step(wait)
+    assert waits == [1, 2, 4, 8]
+    assert door.told == [("STRANGER", STRANGE, 1), *[("STRANGER", STRANGE, 500)] * 4]
+    assert door.woken == 5
+
+
+def test_a_flood_of_a_whole_day_is_a_few_records(door: Door) -> None:
+    for _ in range(24 * 360):
         door.refuse()
-    assert door.woken == 1
-    door.step(EVERY_SECONDS - 1)
-    assert door.told == [("STRANGER", STRANGE, 1)]
-    door.step(1)
-    door.step(EVERY_SECONDS)
-    assert door.told == [("STRANGER", STRANGE, 1), ("STRANGER", STRANGE, 500)]
+        door.step(10)
+    assert len(door.told) < 160
+    door.refusals.tell_all()
+    assert sum(count for _, _, count in door.told) == 24 * 360
 
 
 def test_each_caller_is_told_by_itself(door: Door) -> None:
@@ -165,20 +177,33 @@ def test_a_thousand_names_fill_neither_memory_nor_disk_and_none_is_missing_from_
     for number in range(1000):
         door.refuse(f"NAME{number}")
         door.step()
-    door.step(EVERY_SECONDS)
+    door.refusals.tell_all()
     assert len(door.told) <= REMEMBERED + 2
     assert sum(count for _, _, count in door.told) == 1000
     assert len(door.refusals._counts) <= REMEMBERED + 1
 
 
-def test_who_was_not_seen_for_an_hour_is_told_at_once_again(door: Door) -> None:
+def test_who_was_not_seen_for_long_is_told_at_once_again(door: Door) -> None:
     door.refuse()
     door.step()
-    door.step(REMEMBERED_SECONDS)
-    door.refuse("ANOTHER")
-    door.step()  # forgets
+    for _ in range(9):
+        door.refuse()
+        door.step(LONGEST_SECONDS)
+    many = len(door.told)
+    door.step(FORGOTTEN_AFTER_SECONDS)
     door.refuse()
-    assert door.woken == 3
+    door.step()
+    assert len(door.told) == many + 1
+    door.refuse()
+    assert door.step() == 1
+
+
+def test_a_clock_that_was_set_back_keeps_nothing_untold(door: Door) -> None:
+    for _ in range(2):
+        door.refuse()
+        door.step()
+    door.step(-86400)
+    assert len(door.told) == 2
 
 
 def test_what_a_stranger_calls_itself_is_written_as_far_as_it_is_printable(door: Door) -> None:

@@ -70,8 +70,8 @@ class Peer:
         content = encode(made, True, True)
         self.say(str(elements["AffectedSOPClassUID"]), COMMAND | LAST, content, context)
 
-    def is_cut_off(self) -> bool:
-        self.association.join(30)
+    def is_cut_off(self, seconds: float = 30) -> bool:
+        self.association.join(seconds)
         return not self.association.is_alive()
 
 
@@ -159,6 +159,40 @@ def test_a_message_that_pynetdicom_cannot_read_leaves_no_file(
     assert peer.is_cut_off()
     wait_for(lambda: not list(folder.objects.incoming.iterdir()))
     assert is_served(receiving)
+
+
+def test_a_message_in_tiny_pieces_has_a_time_limit_and_not_one_for_each_piece(
+    receiving: tuple[str, int],
+) -> None:
+    never = threading.Event()
+    peer = Peer(*receiving)
+    peer.command(**STORE)
+
+    def drip() -> None:
+        peer.say(ComputedRadiographyImageStorage, 0, bytes(2))
+        never.wait(0.05)
+
+    assert is_refused(drip, 200)
+    assert is_served(receiving)
+
+
+def test_an_association_over_which_nothing_is_said_ends(receiving: tuple[str, int]) -> None:
+    peer = Peer(*receiving)
+    wait_for(lambda: not peer.association.is_established)
+    assert peer.association.is_aborted
+    assert is_served(receiving)
+
+
+def test_a_message_that_is_slow_and_long_is_taken_as_long_as_it_goes_on(receiving: tuple[str, int]) -> None:
+    """Twice the time that one PDU may take, for bytes that the slowest line brings in that."""
+    never = threading.Event()
+    peer = Peer(*receiving)
+    peer.command(**STORE)
+    for _ in range(20):
+        peer.say(ComputedRadiographyImageStorage, 0, bytes(400))
+        never.wait(0.1)
+    assert peer.association.is_established
+    assert not peer.is_cut_off(0.1)
 
 
 def test_a_pdu_that_comes_byte_by_byte_has_one_time_limit_and_not_one_for_each_byte(
