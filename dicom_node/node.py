@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 import time
 from enum import StrEnum
 
@@ -26,7 +27,7 @@ from dicom_node.tls import Tls
 from dicom_node.worker import Worker
 from inference.card import SHIPPED, load_card
 from inference.errors import ModelDamaged
-from storage import audit, commitment, queue, views
+from storage import audit, commitment, promises, queue, views
 from storage.folder import DataFolder
 from storage.schema import deliveries, fetches, jobs
 from storage.steps import Step
@@ -80,11 +81,14 @@ class Node:
         self._tls.check()
         if self._tls.is_key_exposed:
             _log.warning("key_exposed", reason="[tls] key_file can be read by others: chmod 600")
+        machine = promises.Machine()
+        promises.require(machine)
         for role in sorted(self._roles):
             self._folder.lock_role(role)
         card = load_card(self._settings.model.bundle or SHIPPED) if Role.ANALYSE in self._roles else None
         self._folder.require_whole()
         self._folder.database.migrate()
+        self._say_what_is_not_kept(machine)
         self._take_back()
         if card is not None:
             self._worker = Worker(self._settings, self._folder, card, self._owner, self._wake_senders)
@@ -132,6 +136,15 @@ class Node:
             self._forwarder.finish()
         self._folder.close()
         _log.info("node_stopped", role=sorted(self._roles))
+
+    def _say_what_is_not_kept(self, machine: promises.Machine) -> None:
+        shares_database = self._roles != frozenset(Role)
+        for sentence in (
+            *promises.not_kept(self._settings.node.data_dir, machine, shares_database=shares_database),
+            *promises.of_database(self._folder.database.pragmas()),
+        ):
+            _log.warning("promise_not_kept", reason=sentence)
+            print(f"dicom-node warning: {sentence}", file=sys.stderr, flush=True)
 
     def _prepare_senders(self) -> None:
         """Set up one sender for each destination, whatever protocol it speaks."""

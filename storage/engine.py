@@ -88,6 +88,12 @@ class Database:
         if fault != "ok":
             raise DatabaseDamaged(self.path, str(fault).splitlines()[-1])
 
+    def pragmas(self) -> tuple[str, int]:
+        """Return the journal mode and the level of syncing that SQLite has set, whatever it was asked for."""
+        with self.read() as connection:
+            mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
+            return str(mode), int(connection.exec_driver_sql("PRAGMA synchronous").scalar_one())
+
     def revision(self) -> str | None:
         """Return the migration that the database is at; None: it has no tables yet."""
         with self.read() as connection:

@@ -77,12 +77,17 @@ class DataFolder:
             descriptor = os.open(self.folder / f"{role}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise _unusable(self.folder, error) from error
-        deadline = time.monotonic() + LOCK_SECONDS
-        while not _locked(descriptor, fcntl.LOCK_EX):
-            if time.monotonic() > deadline:
-                os.close(descriptor)
-                raise FolderInUse(self.folder, role)
-            time.sleep(LOCK_SECONDS / 20)
+        try:
+            is_ours = _locked_in_time(descriptor)
+        except OSError as error:
+            os.close(descriptor)
+            raise StorageUnavailable(
+                f"{self.folder}: {error.strerror} where files are locked (flock), and a second node would not be "
+                "kept out; put data_dir on a local disk"
+            ) from error
+        if not is_ours:
+            os.close(descriptor)
+            raise FolderInUse(self.folder, role)
         self._locks.append(descriptor)
 
     def roles_running(self) -> list[str]:
@@ -106,6 +111,15 @@ def _unusable(folder: Path, error: OSError) -> StorageUnavailable:
     return StorageUnavailable(
         f"{folder}: {error.strerror}; the node needs a folder that its user may write to"
     )
+
+
+def _locked_in_time(descriptor: int) -> bool:
+    deadline = time.monotonic() + LOCK_SECONDS
+    while not _locked(descriptor, fcntl.LOCK_EX):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(LOCK_SECONDS / 20)
+    return True
 
 
 def _locked(descriptor: int, kind: int) -> bool:

@@ -16,6 +16,7 @@ from dicom_node.errors import CertificatesUnusable
 from dicom_node.tls import Tls
 from inference.card import load_card
 from inference.errors import ModelDamaged
+from storage import promises
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,6 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
         print("note: there is no destination, so results stay here")
     if Tls(settings.tls).is_key_exposed:
         print("note: [tls] key_file can be read by others than the service's user: chmod 600")
+    for sentence in promises.not_kept(settings.node.data_dir, promises.Machine(), shares_database=False):
+        print(f"note: {sentence}")
     print("no faults")
     return 0
 
