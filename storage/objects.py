@@ -49,7 +49,7 @@ class ObjectStore:
         """
         path = self.incoming / secrets.token_hex(16)
         try:
-            path.write_bytes(content)
+            self._write(path, content)
         except OSError as error:
             discard(path)
             raise StorageUnavailable(f"{self.incoming}: {error.strerror}") from error
@@ -86,20 +86,32 @@ class ObjectStore:
             The disk is full or answers with an error; nothing counts on the file.
         """
         try:
-            with path.open("r+b") as file:
-                key = hashlib.file_digest(file, "sha256").hexdigest()
-                if expected_key not in (None, key):
-                    path.unlink()
-                    raise ObjectMissing(expected_key)
-                size = file.tell()
-                os.fsync(file.fileno())
-            target = self.path(key)
-            path.replace(target)
+            stored = self._sync(path)
+            if expected_key not in (None, stored.key):
+                path.unlink()
+                raise ObjectMissing(expected_key)
+            target = self.path(stored.key)
+            self._move(path, target)
             sync_folder(target.parent)
         except OSError as error:
             discard(path)
             raise StorageUnavailable(f"{self._objects}: {error.strerror}") from error
+        return stored
+
+    # each of these is a step of `storage.steps`, as are `sync_folder`, `remove` and `remove_leftovers`
+
+    def _write(self, path: Path, content: bytes) -> None:
+        path.write_bytes(content)
+
+    def _sync(self, path: Path) -> StoredObject:
+        with path.open("r+b") as file:
+            key = hashlib.file_digest(file, "sha256").hexdigest()
+            size = file.tell()
+            os.fsync(file.fileno())
         return StoredObject(key, size)
+
+    def _move(self, path: Path, target: Path) -> None:
+        path.replace(target)
 
     def path(self, key: str) -> Path:
         """Return where the object with this key lies or would lie."""

@@ -1,4 +1,5 @@
-"""The names of the moments at which something becomes durable: every write transaction has one.
+"""The names of the moments at which something becomes durable: every write transaction has one, and what the object
+store does to its files.
 
 A node can be killed before and after each of them, and must take up where it was. So nothing is written without a
 name of this list, and the tests kill a real node at every one.
@@ -8,7 +9,7 @@ from enum import StrEnum
 
 
 class Step(StrEnum):
-    """What a write transaction makes durable."""
+    """What a write transaction, or a step of the object store, makes durable."""
 
     MIGRATED = "migrated"
     NODE_STARTED = "node_started"
@@ -48,3 +49,10 @@ class Step(StrEnum):
     LEASES_EXPIRED = "leases_expired"
     BROUGHT_FORWARD = "brought_forward"
     STUDIES_REMOVED = "studies_removed"
+
+    OBJECT_WRITTEN = "object_written"
+    OBJECT_SYNCED = "object_synced"
+    OBJECT_MOVED = "object_moved"
+    FOLDER_SYNCED = "folder_synced"
+    OBJECT_REMOVED = "object_removed"
+    LEFTOVERS_REMOVED = "leftovers_removed"
