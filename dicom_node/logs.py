@@ -46,6 +46,7 @@ ALLOWED = frozenset(
         "revision",
         "role",
         "score",
+        "set_by_seconds",
         "sop_class_uid",
         "sop_instance_uid",
         "source",

@@ -200,6 +200,7 @@ class Node:
                 taken_back += queue.release_leases(connection, fetches, now, None)
                 promising = [to.name for to in self._settings.destinations if to.storage_commitment]
                 not_asked = commitment.ask_only(connection, promising, now)
+                commitment.ask_again(connection, now)
             roles, settings = sorted(self._roles), fingerprints(self._settings)
             audit.append(connection, now, "node_started", roles=roles, process=os.getpid(), user=person())
             noted = audit.latest(connection, "settings_noted", "settings_changed")

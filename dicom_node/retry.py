@@ -44,6 +44,21 @@ def delivery_policy(retry: RetrySettings) -> Policy:
     )
 
 
+def analysis_policy(retry: RetrySettings) -> Policy:
+    """How a job is tried again."""
+    return Policy(
+        first_seconds=retry.analyse_first_seconds,
+        longest_seconds=3600.0,
+        most_attempts=retry.analyse_attempts,
+    )
+
+
+def longest_wait_seconds(policy: Policy) -> float:
+    """Return the longest that this policy ever waits."""
+    attempts = 1000 if policy.most_attempts is None else policy.most_attempts
+    return wait_seconds(policy, attempts, lambda: 1.0)
+
+
 def decide(policy: Policy, attempts: int, since: float, now: float, random: Callable[[], float]) -> Decision:
     """Decide after the `attempts`-th failure (1 is the first) of what has been waiting since `since`.
 

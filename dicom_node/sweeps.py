@@ -1,6 +1,8 @@
 """What is done again and again, whoever else is busy: expired leases, retention, leftovers.
 
 APScheduler 3.11 keeps the time; it is never the queue. A sweep that is late runs once and not for every time missed.
+It goes by the machine's clock, and where that was set back by hours it would be still for hours: so somebody else
+watches the clock.
 """
 
 import time
@@ -12,19 +14,27 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
 from config.settings import Settings
+from dicom_node import fetcher, sender, worker
+from dicom_node.clock import ClockWatch
+from dicom_node.commitment import ASK_AGAIN_SECONDS
 from dicom_node.logs import where_raised
+from dicom_node.loop import Loop
 from dicom_node.reconciliation import reconcile
+from dicom_node.retry import analysis_policy, delivery_policy, longest_wait_seconds
 from storage import commitment, queue, reconciliation, retention
 from storage.folder import DataFolder
 from storage.schema import deliveries, fetches, jobs
+from storage.states import State
 from storage.steps import Step
 
+CLOCK_EVERY_SECONDS = 5.0
 LEASES_EVERY_SECONDS = 15
 ROOM_EVERY_SECONDS = 15  # it only asks the disk, where there is room
 HOUR_SECONDS = 3600
 DAY_SECONDS = 86400
 NIGHT_HOUR = 3  # archives have least to do
 RECONCILED_SECONDS = 2 * DAY_SECONDS  # a night that was missed costs nothing
+STOP_SECONDS = 20.0
 LEFTOVERS_AFTER_SECONDS = HOUR_SECONDS  # no transfer pauses for so long: see network_timeout_seconds
 
 _log = structlog.get_logger()
@@ -43,9 +53,16 @@ class Sweeps:
         self._settings = settings
         self._folder = folder
         self._stopping = False
+        self._reconciles = reconciles
+        self._clock = ClockWatch()
+        self._watching = Loop("clock", self.watch_clock)
         self._scheduler = BackgroundScheduler(
             timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         )
+        self._schedule()
+
+    def _schedule(self) -> None:
+        self._scheduler.remove_all_jobs()
         for sweep, seconds in (
             (self.expire_leases, LEASES_EVERY_SECONDS),
             (self.bring_forward, LEASES_EVERY_SECONDS),
@@ -56,21 +73,44 @@ class Sweeps:
             (self.forget_commitment_requests, DAY_SECONDS),
         ):
             self._scheduler.add_job(_guarded(sweep), "interval", seconds=seconds)
-        if reconciles:
+        if self._reconciles:
             at_night = CronTrigger(hour=NIGHT_HOUR)  # on this machine's clock
             self._scheduler.add_job(_guarded(self.send_missing_again), at_night)
 
     def start(self) -> None:
-        """Begin sweeping in a thread of its own."""
+        """Begin sweeping in threads of its own."""
         self._scheduler.start()
+        self._watching.start()
 
     def stop(self) -> None:
         """End, after the sweep that is under way, or after the study that it is asking about."""
         self._stopping = True
+        self._watching.stop(STOP_SECONDS)
         self._scheduler.shutdown()
+
+    def watch_clock(self) -> float:
+        """Follow the clock where it was set; return after how many seconds to look again.
+
+        A lease that seems to have expired is still somebody's, and the next sweep is as near as ever.
+        """
+        set_by = self._clock.set_by()
+        if set_by:
+            now = time.time()
+            with self._folder.database.write(Step.CLOCK_FOLLOWED) as connection:
+                for table, lease_seconds in (
+                    (jobs, worker.lease_seconds(self._settings)),
+                    (deliveries, sender.LEASE_SECONDS),
+                    (fetches, fetcher.LEASE_SECONDS),
+                ):
+                    queue.renew_leases(connection, table, now, lease_seconds)
+            self._clock.follow()
+            self._schedule()
+            _log.warning("clock_was_set", set_by_seconds=round(set_by, 1))
+        return CLOCK_EVERY_SECONDS
 
     def expire_leases(self, now: float) -> int:
         """Give back what a dead worker or sender on another machine held; return how many rows."""
+        self.watch_clock()
         with self._folder.database.write(Step.LEASES_EXPIRED) as connection:
             attempts = self._settings.retry.analyse_attempts
             return queue.expire_leases(connection, jobs, now, attempts) + sum(
@@ -79,10 +119,18 @@ class Sweeps:
 
     def bring_forward(self, now: float) -> int:
         """Wake what would sleep until a clock that was set back is where it was; return how many rows."""
-        longest = max(HOUR_SECONDS, self._settings.retry.deliver_longest_seconds)
+        settings = self._settings
+        quiet = max(settings.quiet_seconds(source) for source in (None, *settings.sources))
+        of_jobs = max(quiet, worker.STORAGE_SECONDS, longest_wait_seconds(analysis_policy(settings.retry)))
+        of_deliveries = longest_wait_seconds(delivery_policy(settings.retry))
         with self._folder.database.write(Step.BROUGHT_FORWARD) as connection:
-            return sum(
-                queue.bring_forward(connection, table, now, longest) for table in (jobs, deliveries, fetches)
+            return (
+                queue.bring_forward(connection, jobs, now, of_jobs)
+                + queue.bring_forward(connection, deliveries, now, of_deliveries)
+                + queue.bring_forward(
+                    connection, deliveries, now, max(ASK_AGAIN_SECONDS, of_deliveries), State.DELIVERED
+                )
+                + queue.bring_forward(connection, fetches, now, longest_wait_seconds(fetcher.POLICY))
             )
 
     def remove_finished_studies(self, now: float) -> int:

@@ -14,7 +14,7 @@ from config.settings import Settings
 from dicom_node.child import START_SECONDS, AnalysisProcess
 from dicom_node.errors import AnalysisDied, AnalysisFailed, ModelRefused
 from dicom_node.results.study import Predecessor, PriorAnswer
-from dicom_node.retry import GiveUp, Policy, decide
+from dicom_node.retry import GiveUp, analysis_policy, decide
 from dicom_node.tasks import AnalysedFilm, ResultObject, StudyTask
 from inference.card import ModelCard
 from inference.prediction import Answer, Attention, NotAnalysable, Outcome, Prediction, Reason, Region, Side
@@ -53,6 +53,14 @@ PRIORS_COMPARED = 3
 _log = structlog.get_logger()
 
 
+def lease_seconds(settings: Settings) -> float:
+    """Return how long a job is a worker's.
+
+    It outlives the deadline, the start of a fresh child and a busy database, so that only a dead worker loses it.
+    """
+    return settings.model.deadline_seconds + START_SECONDS + 2 * BUSY_SECONDS
+
+
 class Worker:
     """One analysing process and the jobs that it is given.
 
@@ -81,14 +89,8 @@ class Worker:
         self._reported = reported
         self._clock = clock
         self._process = AnalysisProcess(settings, card, NICENESS)
-        # a lease outlives the deadline, the start of a fresh child and a busy database, so that only a dead
-        # worker loses it
-        self._lease_seconds = settings.model.deadline_seconds + START_SECONDS + 2 * BUSY_SECONDS
-        self._policy = Policy(
-            first_seconds=settings.retry.analyse_first_seconds,
-            longest_seconds=3600.0,
-            most_attempts=settings.retry.analyse_attempts,
-        )
+        self._lease_seconds = lease_seconds(settings)
+        self._policy = analysis_policy(settings.retry)
 
     def close(self) -> None:
         """End the analysing process."""

@@ -119,6 +119,15 @@ def give_up(connection: Connection, awaited: Awaited, now: float, reason: str) -
     _change(connection, awaited, Event.GIVE_UP, ended_at=now, reason=reason)
 
 
+def ask_again(connection: Connection, now: float) -> None:
+    """Let everything that waits for a promise be asked about now: an answer that came while no node ran is lost."""
+    connection.execute(
+        update(deliveries)
+        .where(deliveries.c.state == State.DELIVERED, deliveries.c.not_before > now)
+        .values(not_before=now)
+    )
+
+
 def ask_only(connection: Connection, destinations: Collection[str], now: float) -> int:
     """End what waits for a promise of any other destination, which nobody asks; return how many deliveries."""
     return connection.execute(

@@ -189,15 +189,25 @@ def expire_leases(connection: Connection, table: Table, now: float, most_attempt
     return _free(connection, table, now, most_attempts, table.c.lease_until <= now)
 
 
-def bring_forward(connection: Connection, table: Table, now: float, longest_wait: float) -> int:
+def bring_forward(
+    connection: Connection, table: Table, now: float, longest_wait: float, state: State = State.QUEUED
+) -> int:
     """Let rows be due now that nobody has put off for so long: the clock has been set back since.
 
-    Returns how many rows.
+    Returns how many rows. Nothing was queued later than now.
     """
-    waits = table.c.state.in_((State.QUEUED, State.DELIVERED))
+    waiting = table.c.state == state
+    connection.execute(update(table).where(waiting, table.c.queued_at > now).values(queued_at=now))
     return connection.execute(
-        update(table).where(waits, table.c.not_before > now + longest_wait).values(not_before=now)
+        update(table).where(waiting, table.c.not_before > now + longest_wait).values(not_before=now)
     ).rowcount
+
+
+def renew_leases(connection: Connection, table: Table, now: float, lease_seconds: float) -> None:
+    """Give whoever works its whole lease anew: the clock was set, and nobody knows what is left of it."""
+    connection.execute(
+        update(table).where(table.c.state == State.RUNNING).values(lease_until=now + lease_seconds)
+    )
 
 
 def release_leases(connection: Connection, table: Table, now: float, most_attempts: int | None) -> int:

@@ -48,6 +48,7 @@ class Step(StrEnum):
 
     LEASES_EXPIRED = "leases_expired"
     BROUGHT_FORWARD = "brought_forward"
+    CLOCK_FOLLOWED = "clock_followed"
     STUDIES_REMOVED = "studies_removed"
 
     OBJECT_WRITTEN = "object_written"

@@ -1,6 +1,7 @@
 """The real peers: a node in a process of its own, dcmtk's tools, and Orthanc as the PACS; and how to wait for them."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -41,6 +42,13 @@ def dicomweb_plugin() -> Path:
         if plugin.exists():
             return plugin
     pytest.skip("peer missing: Orthanc's DICOMweb plugin is not installed")
+
+
+def faketime() -> Path:
+    """Return the path of libfaketime, or skip the test with the reason."""
+    for found in sorted(Path("/usr/lib").glob("**/faketime/libfaketimeMT.so.1")):
+        return found
+    pytest.skip("peer missing: libfaketime is not installed")
 
 
 def tool(name: str) -> str:
@@ -138,9 +146,31 @@ deliver_longest_seconds = 1.0
         options = [word for role in roles for word in ("--role", role)]
         with (self.folder / "node.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", *module, "run", "--config", str(self.config), *options], stderr=log
+                [sys.executable, "-m", *module, "run", "--config", str(self.config), *options],
+                stderr=log,
+                env=os.environ | self._clock(),
             )
         wait_for(lambda: self.log.count("dicom-node ready") > before or not self.running, 60, "start")
+
+    def set_clock(self, ahead: str) -> None:
+        """Set the node's clock so far ahead or back (`+3h`, `-90m`): within a second, where it was started after the
+        first time.
+        """
+        # never half-written: libfaketime reads it at any time
+        (self.folder / "new").write_text(f"{ahead}\n", encoding="ascii")
+        (self.folder / "new").rename(self.folder / "clock")
+
+    def _clock(self) -> dict[str, str]:
+        clock = self.folder / "clock"
+        if not clock.exists():
+            return {}
+        return {
+            "LD_PRELOAD": str(faketime()),
+            "FAKETIME_TIMESTAMP_FILE": str(clock),
+            "FAKETIME_CACHE_DURATION": "1",
+            # as on a real machine, where nobody can set it
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
 
     def kill(self) -> None:
         """End as a power cut ends it."""

@@ -81,6 +81,14 @@ def sweep(stage: Stage, step: Step, moment: str) -> None:
     stage.require_killed()
 
 
+def clock(stage: Stage, step: Step, moment: str) -> None:
+    stage.node.set_clock("+0")
+    stage.start_to_die(step, moment)
+    stage.send(stage.film())
+    stage.node.set_clock("+3h")
+    stage.require_killed()
+
+
 def commitment(stage: Stage, step: Step, moment: str) -> None:
     if step in (Step.COMMITMENT_PUT_OFF, Step.COMMITMENT_OVERDUE):
         stage.pacs.forget("node")
@@ -179,6 +187,7 @@ SCENARIOS = {
     "end": Scenario((Step.NODE_STOPPED,), end),
     "command": Scenario((Step.BY_HAND, Step.FOUND_MISSING), command),
     "sweep": Scenario(tuple(SWEEPS), sweep, f"{SETTINGS}[retention]\ndays = 0"),
+    "clock": Scenario((Step.CLOCK_FOLLOWED,), clock),
     "commitment": Scenario(
         (
             Step.COMMITMENT_PUT_OFF,

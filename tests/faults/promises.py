@@ -114,9 +114,8 @@ def _of_results(folder: DataFolder, pacs: Pacs, brought_by_others: set[str]) -> 
             "SELECT study_instance_uid FROM instances UNION SELECT study_instance_uid FROM results"
         ).scalars()
         held = Counter(uid for study in studies for uid in pacs.uids(study))
-        broken_at = audit.first_broken(connection)
-    faults = [] if broken_at is None else [f"the audit trail is broken at record {broken_at}"]
-    faults += [each for each in open_rows if not each.startswith("0 ")]
+        trail = [f"audit record {each.id} {each.sentence}" for each in audit.breaks(connection)]
+    faults = trail + [each for each in open_rows if not each.startswith("0 ")]
     faults += [f"result {row[0]} is {row.state} without a reason" for row in rows if _is_unexplained(row)]
     to_pacs = [row for row in rows if row.destination == "pacs"]
     arrived = {row[1] or row[0] for row in to_pacs if row.state in ARRIVED}

@@ -20,6 +20,21 @@ SETTINGS = "[model]\nuncertain = [0, 0]\n"
 """Every film is called likely, so that each study has a heatmap."""
 
 
+def launch_to_die(
+    node: NodeProcess,
+    step: Step,
+    moment: str,
+    *roles: str,
+    times: int = 1,
+    sweep: str = "",
+    days_ahead: float = 0,
+) -> None:
+    """Start a node that is killed when it comes to this step for the so many-th time, and wait for ready or dead."""
+    words = ["--step", step, "--moment", moment, "--times", str(times)]
+    words += ["--sweep", sweep, "--days-ahead", str(days_ahead), "--"]
+    node.launch("tests.faults.killed_node", *words, roles=roles)
+
+
 class Stage:
     """One node and its PACS. `answered` are the images that were answered with Success."""
 
@@ -50,10 +65,7 @@ class Stage:
     ) -> None:
         """Start a node that is killed at this step, and wait until it is ready or dead."""
         self.kill()
-        words = ["--times", str(times), "--sweep", sweep, "--days-ahead", str(days_ahead)]
-        self.node.launch(
-            "tests.faults.killed_node", "--step", step, "--moment", moment, *words, "--", roles=roles
-        )
+        launch_to_die(self.node, step, moment, *roles, times=times, sweep=sweep, days_ahead=days_ahead)
 
     def require_killed(self) -> None:
         """Wait for the node's death, and fail where it did not die of SIGKILL."""
@@ -102,14 +114,14 @@ class Stage:
         with closing(sqlite3.connect(self.folder / "data" / "node.sqlite")) as database, database:
             database.execute(statement)
 
-    def wait_for_rest(self) -> None:
+    def wait_for_rest(self, seconds: float = 120) -> None:
         """Wait until nothing is waiting or being done, nor waits for a promise."""
         wait_for(
             lambda: (
                 self.node.settled(len(self.answered))
                 and self.node.json("status")["deliveries"]["delivered"] == 0
             ),
-            120,
+            seconds,
             "it does not come to rest",
         )
 

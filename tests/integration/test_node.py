@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from pynetdicom import AE
 from sqlalchemy import select
 
@@ -79,12 +80,13 @@ def test_the_sweep_frees_what_dead_workers_and_senders_held(folder: DataFolder) 
         assert State.RUNNING not in connection.execute(select(jobs.c.state)).scalars().all()
 
 
-def test_a_clock_that_is_set_back_by_days_stops_nothing(folder: DataFolder) -> None:
+@pytest.mark.parametrize("seconds", [60, 3600, 3 * DAY_SECONDS])
+def test_a_clock_that_is_set_back_stops_nothing(folder: DataFolder, seconds: float) -> None:
     outbox(folder)
     with folder.database.write(Step.BY_HAND) as connection:
         queue.retry_later(connection, deliveries, 1, OWNER, NOW + 30, "peer is down")
     receive(folder, instance(2, study="1.2.4"))
-    earlier = NOW - 3 * DAY_SECONDS
+    earlier = NOW - seconds
     sweeps = Sweeps(Settings(), folder, reconciles=True)
     assert sweeps.bring_forward(NOW) == 0
     assert sweeps.bring_forward(earlier) == 3
