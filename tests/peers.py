@@ -144,11 +144,14 @@ deliver_longest_seconds = 1.0
         """Start by a module with its arguments, and wait for the ready line or for the end."""
         before = self.log.count("dicom-node ready") if (self.folder / "node.log").exists() else 0
         options = [word for role in roles for word in ("--role", role)]
+        clock = self._clock()
+        if clock:
+            module = ("tests.faults.other_clock", *module)
         with (self.folder / "node.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", *module, "run", "--config", str(self.config), *options],
                 stderr=log,
-                env=os.environ | self._clock(),
+                env=os.environ | clock,
             )
         wait_for(lambda: self.log.count("dicom-node ready") > before or not self.running, 60, "start")
 

@@ -184,6 +184,11 @@ SCENARIOS = {
         ),
         radiograph,
     ),
+    "audit": Scenario(
+        (Step.AUDIT_SENT,),
+        radiograph,
+        f'{SETTINGS}[audit]\nsyslog_host = "127.0.0.1"\nsyslog_port = {free_port()}\nsyslog_protocol = "udp"',
+    ),
     "end": Scenario((Step.NODE_STOPPED,), end),
     "command": Scenario((Step.BY_HAND, Step.FOUND_MISSING), command),
     "sweep": Scenario(tuple(SWEEPS), sweep, f"{SETTINGS}[retention]\ndays = 0"),
