@@ -27,7 +27,7 @@ FILE_STEPS = {
     Step.OBJECT_WRITTEN: (ObjectStore, "_write"),
     Step.OBJECT_SYNCED: (ObjectStore, "_sync"),
     Step.OBJECT_MOVED: (ObjectStore, "_move"),
-    Step.FOLDER_SYNCED: (objects, "_sync_folder"),
+    Step.FOLDER_SYNCED: (objects, "sync_folder"),
     Step.OBJECT_REMOVED: (ObjectStore, "remove"),
     Step.LEFTOVERS_REMOVED: (ObjectStore, "remove_leftovers"),
 }

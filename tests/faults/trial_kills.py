@@ -6,6 +6,7 @@ in Orthanc twice, and nothing is in a state that nobody knows.
 
 import contextlib
 import copy
+import io
 import itertools
 import os
 import random
@@ -198,7 +199,10 @@ def _at_every_step(folder: Path, pacs: Pacs, moment: str) -> int:
     killed = 0
     for name, scenario in SCENARIOS.items():
         print(f"  {moment} each step of '{name}'", file=sys.stderr)
-        with Stage(folder / f"{name} {moment}", pacs, scenario.settings, scenario.of_pacs) as stage:
+        with (
+            contextlib.redirect_stdout(io.StringIO()),  # what storescu says
+            Stage(folder / f"{name} {moment}", pacs, scenario.settings, scenario.of_pacs) as stage,
+        ):
             killed += play(name, moment, stage)
             assert stage.broken_promises() == []
     return killed
