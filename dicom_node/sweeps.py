@@ -70,6 +70,7 @@ class Sweeps:
             (self.remove_finished_studies, HOUR_SECONDS),
             (self.remove_leftovers, HOUR_SECONDS),
             (self.remove_orphans, DAY_SECONDS),
+            (self.check_database, HOUR_SECONDS),
             (self.forget_commitment_requests, DAY_SECONDS),
         ):
             self._scheduler.add_job(_guarded(sweep), "interval", seconds=seconds)
@@ -162,6 +163,11 @@ class Sweeps:
         return retention.remove_orphans(
             self._folder.database, self._folder.objects, now - DAY_SECONDS, received_before
         )
+
+    def check_database(self, _now: float) -> int:
+        """Raise DatabaseDamaged where the disk has altered it: from then on nothing is written, and senders hear it."""
+        self._folder.database.require_whole()
+        return 0
 
     def send_missing_again(self, now: float) -> int:
         """Ask every archive for what arrived since the night before last; return how many results it gets again."""

@@ -103,8 +103,9 @@ def restore(source: Backup, folder: DataFolder, aside_since: float, now: float, 
         The backup is of no use to this version.
     """
     place = folder.folder / DATABASE_NAME
-    if place.stat().st_size > 0:
+    if folder.database.revision() is not None:
         raise StorageUnavailable(f"{folder.folder}: holds a node's data; move it aside first")
+    folder.database.close()
     taken = folder.folder / (DATABASE_NAME + _UNFINISHED)
     _require_sound(source.database)
     taken.unlink(missing_ok=True)

@@ -51,6 +51,7 @@ class Database:
 
     def __init__(self, path: Path, *, is_copy: bool = False) -> None:
         self.path = path
+        self._damage: DatabaseDamaged | None = None
         self._writer = threading.Lock()
         file = f"file:{quote(str(path))}?mode=ro&immutable=1&uri=true" if is_copy else str(path)
         self._engine = create_engine(
@@ -82,11 +83,12 @@ class Database:
             self._require_known(connection)
 
     def require_whole(self) -> None:
-        """Raise DatabaseDamaged where the file's pages are not what SQLite wrote (PRAGMA quick_check)."""
+        """Raise DatabaseDamaged where the file's pages are not what SQLite wrote; nothing is written from then on."""
         with self.read() as connection:
+            connection.exec_driver_sql("PRAGMA shrink_memory")  # what it remembers of the file is no proof
             fault = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
-        if fault != "ok":
-            raise DatabaseDamaged(self.path, str(fault).splitlines()[-1])
+            if fault != "ok":
+                raise DatabaseDamaged(self.path, str(fault).splitlines()[-1])
 
     def pragmas(self) -> tuple[str, int]:
         """Return the journal mode and the level of syncing that SQLite has set, whatever it was asked for."""
@@ -110,7 +112,7 @@ class Database:
         try:
             # SQLite would make it readable by everyone
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
-            with _translated(self.path, f"copied to {path}: "), self._engine.connect() as connection:
+            with self._translated(f"copied to {path}: "), self._engine.connect() as connection:
                 driver = cast(sqlite3.Connection, connection.connection.driver_connection)
                 driver.execute("VACUUM INTO ?", (str(path),))  # cannot be inside a transaction
             with path.open("rb") as file:
@@ -127,7 +129,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Give a connection inside a read transaction: one consistent picture of all tables."""
-        with _translated(self.path), self._engine.connect() as connection, connection.begin():
+        with self._translated(), self._engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
@@ -143,8 +145,12 @@ class Database:
         ------
         StorageUnavailable
             The database is busy for too long, read-only, or its disk is full; nothing was kept.
+        DatabaseDamaged
+            It is, or was found so before: what is written into a damaged file may be lost.
         """
-        with _translated(self.path, f"{step}: "), self._in_line(), self._engine.connect() as connection:
+        if self._damage is not None:
+            raise DatabaseDamaged(self.path, self._damage.fault)
+        with self._translated(f"{step}: "), self._in_line(), self._engine.connect() as connection:
             connection.execution_options(begins_to_write=True)
             with connection.begin():
                 yield connection
@@ -157,6 +163,29 @@ class Database:
             yield
         finally:
             self._writer.release()
+
+    @contextmanager
+    def _translated(self, step: str = "") -> Iterator[None]:
+        """Turn the library's error into this room's, without the statement and its parameters (they hold UIDs).
+
+        What would be this code's own mistake (a violated constraint, a malformed statement) is left as it is. Damage
+        that was seen once is remembered.
+        """
+        try:
+            yield
+        except (IntegrityError, ProgrammingError):
+            raise
+        except DatabaseError as error:
+            raise self._remembered(_fault(self.path, step, error.orig)) from None
+        except sqlite3.DatabaseError as error:
+            raise self._remembered(_fault(self.path, step, error)) from None
+        except DatabaseDamaged as error:
+            raise self._remembered(error) from None
+
+    def _remembered(self, fault: StorageUnavailable) -> StorageUnavailable:
+        if isinstance(fault, DatabaseDamaged):
+            self._damage = fault
+        return fault
 
     def close(self) -> None:
         """Close every pooled connection."""
@@ -172,22 +201,6 @@ def _alembic() -> Config:
     configuration = Config()
     configuration.set_main_option("script_location", str(MIGRATIONS))
     return configuration
-
-
-@contextmanager
-def _translated(path: Path, step: str = "") -> Iterator[None]:
-    """Turn the library's error into this room's, without the statement and its parameters (they hold UIDs).
-
-    What would be this code's own mistake (a violated constraint, a malformed statement) is left as it is.
-    """
-    try:
-        yield
-    except (IntegrityError, ProgrammingError):
-        raise
-    except DatabaseError as error:
-        raise _fault(path, step, error.orig) from None
-    except sqlite3.DatabaseError as error:
-        raise _fault(path, step, error) from None
 
 
 def _fault(path: Path, step: str, error: BaseException | None) -> StorageUnavailable:

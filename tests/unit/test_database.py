@@ -1,5 +1,8 @@
 """The database file: migrated to this version's schema, refused when newer, durable when told."""
 
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,9 +13,9 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import insert, select, text
 from sqlalchemy.exc import IntegrityError
 
-from storage import audit
+from storage import audit, engine
 from storage.engine import MIGRATIONS, Database
-from storage.errors import DatabaseTooNew, StorageUnavailable
+from storage.errors import DatabaseDamaged, DatabaseTooNew, StorageUnavailable
 from storage.folder import DataFolder
 from storage.schema import audit as audit_table
 from storage.schema import conflicting_objects, metadata, predictions
@@ -153,3 +156,31 @@ def test_a_violated_constraint_is_no_trouble_of_the_disk(folder: DataFolder) -> 
     ):
         connection.execute(insert(audit_table).values(at=1.0))
     assert not isinstance(caught.value, StorageUnavailable)
+
+
+def test_nothing_is_written_once_damage_was_found_under_a_running_node(folder: DataFolder) -> None:
+    with folder.database.write(Step.BY_HAND) as connection:
+        audit.append(connection, 1.0, "node_started")
+    folder.require_whole()
+    with closing(sqlite3.connect(folder.database.path)) as other:
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with folder.database.path.open("r+b") as file:
+        size = file.seek(0, 2)
+        file.seek(4096)
+        file.write(b"\xaa" * (size - 4096))
+    with pytest.raises(DatabaseDamaged, match="restore a backup"):
+        folder.require_whole()
+    with pytest.raises(DatabaseDamaged), folder.database.write(Step.BY_HAND):
+        pass
+
+
+def test_writers_stand_in_line_no_longer_than_a_sender_waits(
+    folder: DataFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "BUSY_SECONDS", 0.1)
+    with (
+        folder.database.write(Step.BY_HAND),
+        ThreadPoolExecutor() as pool,
+        pytest.raises(StorageUnavailable, match="too many writers"),
+    ):
+        pool.submit(folder.database.migrate).result()
