@@ -19,6 +19,7 @@ from pydantic import TypeAdapter
 
 from config.settings import Settings
 from dicom_node import logs
+from dicom_node.discretion import be_discreet
 from dicom_node.pipe import Pipe
 from dicom_node.tasks import FAILURE, LOADED, OUTCOME, REPORT, START, TASK, Failure, FilmTask, Refusal, Report
 from inference.card import identity
@@ -32,11 +33,12 @@ MEMORY_BYTES = 4 * 1024**3
 LONGEST_QUESTION = 1024**3  # a study may have any number of films, and the parent is trusted
 
 _SET_PARENT_DEATH_SIGNAL: Final = 1  # prctl(2)
-_SET_DUMPABLE: Final = 4
 
 
 def main() -> None:
     """Answer questions."""
+    _stand_back()
+    be_discreet()  # from then on the process's own files under /proc are root's
     pipe = Pipe(socket.socket(fileno=os.dup(sys.stdin.fileno())), LONGEST_QUESTION)
     with Path(os.devnull).open(encoding="ascii") as nothing:
         os.dup2(nothing.fileno(), sys.stdin.fileno())  # a library that reads from it reads nothing
@@ -51,7 +53,6 @@ def _serve(pipe: Pipe) -> None:
     settings = Settings.model_validate(start.settings)
     os.nice(start.niceness)
     logs.configure(settings.logging)
-    _stand_back()
     from dicom_node.analysis import Analyst  # noqa: PLC0415 - what runs a network: seconds, at that niceness
 
     try:
@@ -80,11 +81,9 @@ def _answer(pipe: Pipe, analyst: "Analyst") -> None:
 
 
 def _stand_back() -> None:
-    """Let the system end this process before others and with its parent, and write nothing of its memory to a disk."""
+    """Let the system end this process before others and with its parent."""
     Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
-    system = ctypes.CDLL(None)
-    system.prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-    system.prctl(_SET_DUMPABLE, 0)
+    ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
 
 
 def _limit_memory() -> None:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from config.errors import ConfigError
+from dicom_node.discretion import be_discreet
 from dicom_node.errors import NodeError
 from dicom_node.version import package_version
 from inference.errors import InferenceError
@@ -40,11 +41,15 @@ COMMANDS = {
     "train": ("inference.training.train", "train a classifier"),
     "evaluate": ("inference.evaluation.evaluate", "measure a classifier"),
 }
+OPEN = (["train"], ["evaluate"])
+"""Commands that know no patient: the service's user shall read the model, and who trains it why it failed."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status; argparse itself exits with 2 on wrong usage."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None and words[:1] not in OPEN:  # else the process is somebody else's
+        be_discreet()
     parser = argparse.ArgumentParser(
         prog="dicom-node",
         description="An AI node beside the PACS: chest radiographs in, a structured report and a heatmap back.",

@@ -318,6 +318,14 @@ def _security(settings: Settings) -> Iterator[str]:
             *((f"associations to {to.name}", _yes(to.tls)) for to in settings.destinations),
         ],
     )
+    audited = settings.audit
+    where = f"to a syslog server over {audited.syslog_protocol.upper()}" if audited.syslog_host else "nowhere"
+    yield (
+        "An audit trail is kept. As it is set, it is sent "
+        + where
+        + ", as messages of the *Audit Trail Message Format "
+        "Profile* (PS3.15 A.5) by RFC 5424. They name a study by its UID and a patient as `unknown`."
+    )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.set_ciphers(CIPHERS)
     suites = [each["name"] for each in context.get_ciphers() if each["protocol"] == "TLSv1.2"]

@@ -31,6 +31,7 @@ from storage import audit, commitment, promises, queue, views
 from storage.folder import DataFolder
 from storage.schema import deliveries, fetches, jobs
 from storage.steps import Step
+from storage.verification import check_rights
 
 STOP_SECONDS = 20.0
 
@@ -89,6 +90,8 @@ class Node:
         self._folder.require_whole()
         self._folder.database.migrate()
         self._say_what_is_not_kept(machine)
+        for finding in check_rights(self._folder.folder):
+            _log.warning("rights_too_wide", reason=f"{finding.fault}: {finding.mend}")
         self._take_back()
         if card is not None:
             self._worker = Worker(self._settings, self._folder, card, self._owner, self._wake_senders)

@@ -5,6 +5,7 @@
 """
 
 import hashlib
+import re
 from collections.abc import Iterable
 from copy import deepcopy
 from io import BytesIO
@@ -50,6 +51,21 @@ NAMES = {
     "cyrillic": Name("ISO_IR 144", "Иванов^Пётр^Ильич"),
 }
 """One name for each way that hospitals write them; the key reads well as a test's id."""
+
+COMMENTS = "Canary of the comments"
+PATIENT_DATA = (
+    *(
+        part
+        for name in NAMES.values()
+        for part in re.split("[=^]", name.text)
+        if len(part) > 4 or not part.isascii()
+    ),
+    "MRN-000123",
+    "NATIONAL-9",
+    "19560704",
+    COMMENTS,
+)
+"""What a film tells of its patient and no other text holds: nothing but DICOM objects and messages may have it."""
 
 _SOP_CLASSES: dict[Kind, UID] = {
     "DX": DigitalXRayImageStorageForPresentation,
@@ -190,6 +206,7 @@ def _describe_patient(film: Dataset, name: Name) -> None:
     film.PatientAge = "069Y"
     film.PatientSize = "1.68"
     film.PatientWeight = "72"
+    film.PatientComments = COMMENTS
 
 
 def _describe_study(film: Dataset, study: str) -> None:

@@ -14,6 +14,8 @@ import pytest
 from pynetdicom import _config
 
 from storage.folder import DataFolder
+from tests.builders import PATIENT_DATA
+from tests.peers import told_of_patients
 
 PEER_MISSING = "peer missing:"
 
@@ -23,6 +25,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """See a skip inside a test or by its marks."""
     report = yield
     _fail_for_a_missing_peer(report)
+    _fail_for_patient_data(report)
     return report
 
 
@@ -43,6 +46,24 @@ def _fail_for_a_missing_peer(report: Any) -> None:
     if reason.removeprefix("Skipped: ").startswith(PEER_MISSING):
         report.outcome = "failed"
         report.longrepr = f"{reason} (CI runs with every peer)"
+
+
+def _fail_for_patient_data(report: pytest.TestReport) -> None:
+    """Fail a test in whose course anything was printed or logged that only a DICOM object may hold."""
+    if report.outcome == "passed":
+        told = [
+            f"{where}: {each}" for where, text in report.sections for each in PATIENT_DATA if each in text
+        ]
+        if told:
+            report.outcome = "failed"
+            report.longrepr = "patient data in " + "; ".join(told)
+
+
+@pytest.fixture(autouse=True)
+def _no_patient_data() -> Iterator[None]:
+    """Fail a test whose nodes told anything of a patient."""
+    yield
+    assert told_of_patients() == []
 
 
 @pytest.fixture(autouse=True)

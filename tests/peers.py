@@ -1,15 +1,18 @@
 """The real peers: a node in a process of its own, dcmtk's tools, and Orthanc as the PACS; and how to wait for them."""
 
+import contextlib
 import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -18,6 +21,7 @@ from pydicom.dataset import Dataset
 
 from dicom_node.demo.archive import AE_TITLE as PACS_AE_TITLE
 from dicom_node.demo.archive import OrthancArchive, free_port
+from tests.builders import PATIENT_DATA
 
 Found = TypeVar("Found")
 NODE_AE_TITLE = "CXR_NODE"
@@ -60,6 +64,46 @@ def tool(name: str) -> str:
     if found is None:
         pytest.skip(f"peer missing: {name} is not installed")
     return found
+
+
+def told_of_patients() -> list[str]:
+    """Say where the nodes that ran since the last call, or still run, told what only DICOM objects may tell.
+
+    None of the commands shows anything of a patient, so the output of each is looked at, as are logs, the names of
+    files, and what the database keeps for people to read.
+    """
+    told = [
+        *said,
+        *(("a temporary name", path.name) for path in Path(tempfile.gettempdir()).iterdir()),
+        *(each for node in {node.folder: node for node in started}.values() for each in _left_by(node)),
+    ]
+    said.clear()
+    started[:] = [node for node in started if node.running]
+    return [f"{where}: {each}" for where, text in told for each in PATIENT_DATA if each in text]
+
+
+def _left_by(node: "NodeProcess") -> Iterator[tuple[str, str]]:
+    with contextlib.suppress(OSError):  # a disk that a test has broken, or taken away
+        yield "the log", node.log
+        for path in node.folder.rglob("*"):
+            yield "the name of a file", path.name
+    database = f"file:{node.folder / 'data' / 'node.sqlite'}?mode=ro"
+    with (
+        contextlib.suppress(sqlite3.Error),
+        contextlib.closing(sqlite3.connect(database, uri=True)) as connection,
+    ):
+        for column in (
+            "detail FROM audit",
+            "reason FROM jobs",
+            "reason FROM deliveries",
+            "reason FROM fetches",
+        ):
+            for (text,) in connection.execute(f"SELECT {column}"):
+                yield f"the database's {column}", str(text)
+
+
+said: list[tuple[str, str]] = []
+started: list["NodeProcess"] = []
 
 
 class NodeProcess:
@@ -142,6 +186,7 @@ deliver_longest_seconds = 1.0
 
     def launch(self, *module: str, roles: Sequence[str] = ()) -> None:
         """Start by a module with its arguments, and wait for the ready line or for the end."""
+        started.append(self)
         before = self.log.count("dicom-node ready") if (self.folder / "node.log").exists() else 0
         options = [word for role in roles for word in ("--role", role)]
         clock = self._clock()
@@ -230,12 +275,14 @@ deliver_longest_seconds = 1.0
 
     def command(self, *words: str) -> "subprocess.CompletedProcess[str]":
         """Run `dicom-node` with these words and the node's settings."""
-        return subprocess.run(
+        ran = subprocess.run(
             [sys.executable, "-m", "dicom_node.cli", *words, "--config", str(self.config)],
             capture_output=True,
             text=True,
             check=False,
         )
+        said.append((f"the output of {' '.join(words)}", ran.stdout + ran.stderr))
+        return ran
 
     def json(self, *words: str) -> Any:
         """Run a command with --json and return what it says."""

@@ -1,5 +1,6 @@
 """What is promised of the container files, as far as it can be checked without an engine."""
 
+import itertools
 import json
 import re
 import shlex
@@ -178,6 +179,16 @@ def test_the_node_has_no_capabilities_and_a_root_that_it_cannot_write() -> None:
     assert node["cap_drop"] == ["ALL"]
     assert node["security_opt"] == ["no-new-privileges:true"]
     assert node["tmpfs"] == ["/tmp"]
+
+
+def test_without_compose_the_node_gets_no_more_rights_than_with_it() -> None:
+    text = (DOCKER / "README.md").read_text().replace("\\\n", "")
+    [command] = re.findall(r"^    (docker run .*)$", text, re.MULTILINE)
+    words = command.split()
+    assert {"--init", "--read-only"} <= set(words)
+    given = list(itertools.pairwise(words))
+    for option in (("--tmpfs", "/tmp"), ("--cap-drop", "ALL"), ("--security-opt", "no-new-privileges")):
+        assert option in given
 
 
 def test_images_from_elsewhere_have_a_version() -> None:
