@@ -1,10 +1,12 @@
 """Kill -9 at every durable step: what was answered with Success is never lost, and every result arrives once."""
 
+import ast
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+import storage
 from storage.steps import Step
 from tests.faults.kill_scenarios import SCENARIOS, play
 from tests.faults.stage import Stage
@@ -14,6 +16,28 @@ from tests.peers import Pacs
 def test_every_step_has_its_kill() -> None:
     killed = Counter(step for scenario in SCENARIOS.values() for step in scenario.steps)
     assert killed == Counter(Step)
+
+
+def test_nothing_becomes_durable_outside_of_a_step() -> None:
+    durable = {"fsync", "begin", "write_bytes"}
+    found = set()
+    for path in sorted(Path(storage.__path__[0]).glob("*.py")):
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(function, ast.FunctionDef) and durable & called_in(function):
+                found.add(f"{path.name}: {function.name}")
+    assert found == {
+        "engine.py: copy_to",  # a backup's
+        "engine.py: read",
+        "engine.py: write",
+        "objects.py: _write",
+        "objects.py: _sync",
+        "objects.py: sync_folder",
+    }
+
+
+def called_in(function: ast.FunctionDef) -> set[str]:
+    calls = (each.func for each in ast.walk(function) if isinstance(each, ast.Call))
+    return {each.attr for each in calls if isinstance(each, ast.Attribute)}
 
 
 # what is killed before a step is mostly what is killed after the one before it: all of both is in the trial
