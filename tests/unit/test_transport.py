@@ -4,6 +4,7 @@ import socket
 import sqlite3
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
@@ -13,6 +14,7 @@ from pydicom.uid import ComputedRadiographyImageStorage
 from pynetdicom import AE, build_role
 from pynetdicom.association import Association
 from pynetdicom.dsutils import encode
+from pynetdicom.timer import Timer
 
 from config.peers import Source
 from config.settings import Settings
@@ -208,3 +210,14 @@ def test_a_pdu_that_comes_byte_by_byte_has_one_time_limit_and_not_one_for_each_b
         dripping.sendall(struct.pack(">BBL", 0x01, 0, 10_000))
         assert is_refused(drip, 200)
     assert is_served(receiving)
+
+
+@pytest.mark.parametrize("hours", [3, -3])
+def test_a_clock_that_is_set_neither_ends_nor_prolongs_an_association(
+    monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    timer = Timer(60)
+    timer.start()
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + hours * 3600)
+    assert 0 < timer.remaining <= 60
