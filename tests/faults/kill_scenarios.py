@@ -75,7 +75,8 @@ SWEEPS = {
 
 
 def sweep(stage: Stage, step: Step, moment: str) -> None:
-    stage.reported()
+    if step in (Step.STUDIES_REMOVED, Step.OBJECT_REMOVED):
+        stage.reported()
     name, days_ahead = SWEEPS[step]
     stage.start_to_die(step, moment, sweep=name, days_ahead=days_ahead)
     stage.require_killed()
