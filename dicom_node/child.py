@@ -18,7 +18,14 @@ from typing import TypeVar
 from pydantic import TypeAdapter
 
 from config.settings import Settings
-from dicom_node.errors import AnalysisDied, AnalysisFailed, ModelRefused
+from dicom_node.errors import (
+    ANSWER_UNREADABLE,
+    DEADLINE_EXCEEDED,
+    WORKER_DIED,
+    AnalysisDied,
+    AnalysisFailed,
+    ModelRefused,
+)
 from dicom_node.pipe import Pipe
 from dicom_node.tasks import (
     LOADED,
@@ -158,7 +165,7 @@ class AnalysisProcess:
     ) -> Received:
         self.ensure_started()
         if self._pipe is None:
-            raise AnalysisDied("worker_died")
+            raise AnalysisDied(WORKER_DIED)
         self._answered += 1
         return self._converse(self._pipe, TASK, task, answer, deadline_seconds)
 
@@ -175,11 +182,11 @@ class AnalysisProcess:
             pipe.send(kind, message, deadline)
             return pipe.receive(answer, deadline)
         except TimeoutError:
-            reason = "deadline_exceeded"
+            reason = DEADLINE_EXCEEDED
         except (EOFError, OSError):
-            reason = "worker_died"
+            reason = WORKER_DIED
         except ValueError:
-            reason = "answer_unreadable"
+            reason = ANSWER_UNREADABLE
         self.stop()
         raise AnalysisDied(reason)
 

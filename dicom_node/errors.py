@@ -104,8 +104,13 @@ class ModelRefused(NodeError):
     """The analysing process must not answer with the model that it found; the text names fault and mend."""
 
 
+WORKER_DIED = "worker_died"
+DEADLINE_EXCEEDED = "deadline_exceeded"
+ANSWER_UNREADABLE = "answer_unreadable"
+
+
 class AnalysisDied(NodeError):
-    """The analysing process is gone; `reason` is `worker_died`, `deadline_exceeded` or `answer_unreadable`."""
+    """The analysing process is gone; `reason` is one of the three above."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

@@ -25,7 +25,7 @@ from dicom_node.shadow import Shadow
 from dicom_node.sweeps import Sweeps
 from dicom_node.tls import Tls
 from dicom_node.worker import Worker
-from inference.card import SHIPPED, load_card
+from inference.card import SHIPPED, ModelCard, load_card
 from inference.errors import ModelDamaged
 from storage import audit, commitment, promises, queue, views
 from storage.folder import DataFolder
@@ -57,10 +57,12 @@ class Node:
         self._owner = f"{socket.gethostname()}:{os.getpid()}"
         self._receiver: Receiver | None = None
         self._worker: Worker | None = None
+        self._retrying_worker: Worker | None = None
         self._shadow: Shadow | None = None
         self._senders: list[Sender] = []
         self._sweeps = Sweeps(settings, self._folder, reconciles=Role.DELIVER in roles)
         self._analysing: Loop | None = None
+        self._retrying: Loop | None = None
         self._shadowing: Loop | None = None
         self._delivering: list[Loop] = []
         self._committing: list[Loop] = []
@@ -94,8 +96,7 @@ class Node:
             _log.warning("rights_too_wide", reason=f"{finding.fault}: {finding.mend}")
         self._take_back()
         if card is not None:
-            self._worker = Worker(self._settings, self._folder, card, self._owner, self._wake_senders)
-            self._analysing = Loop("analyse", self._worker.step)
+            self._prepare_workers(card)
             self._prepare_shadow()
         if Role.DELIVER in self._roles:
             self._prepare_senders()
@@ -118,12 +119,15 @@ class Node:
         self._sweeps.stop()
         if self._fetcher is not None:
             self._fetcher.close()
+        if self._retrying_worker is not None:
+            self._retrying_worker.end()
         for loop in self._loops():
             loop.stop(STOP_SECONDS)
         for sender in self._senders:
             sender.close()
-        if self._worker is not None:
-            self._worker.close()
+        for worker in (self._worker, self._retrying_worker):
+            if worker is not None:
+                worker.close()
         if self._shadow is not None:
             self._shadow.close()
         with self._folder.database.write(Step.NODE_STOPPED) as connection:
@@ -148,6 +152,16 @@ class Node:
         ):
             _log.warning("promise_not_kept", reason=sentence)
             print(f"dicom-node warning: {sentence}", file=sys.stderr, flush=True)
+
+    def _prepare_workers(self, card: ModelCard) -> None:
+        """Set up one worker for what is new, and one for what was tried before."""
+        settings, folder, owner = self._settings, self._folder, self._owner
+        self._worker = Worker(settings, folder, card, owner, self._wake_senders)
+        self._analysing = Loop("analyse", self._worker.step)
+        self._retrying_worker = Worker(
+            settings, folder, card, f"{owner}:retries", self._wake_senders, retries=True
+        )
+        self._retrying = Loop("analyse again", self._retrying_worker.step)
 
     def _prepare_senders(self) -> None:
         """Set up one sender for each destination, whatever protocol it speaks."""
@@ -233,6 +247,7 @@ class Node:
     def _loops(self) -> list[Loop]:
         loops = (
             self._analysing,
+            self._retrying,
             self._shadowing,
             self._fetching,
             self._forwarding,

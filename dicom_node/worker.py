@@ -1,10 +1,14 @@
-"""Works off the jobs: claims one, has the child do it, and writes what came of it in one transaction."""
+"""Works off the jobs: claims one, has the child do it, and writes what came of it in one transaction.
+
+There are two workers, each with a thread and a child of its own. One takes what is new and has little patience: what
+takes longer is stopped, and nobody waits for it any more. The other takes what was tried before, and gives it the time
+that the settings allow: an image that hangs, eats memory or kills its process there holds up others of its kind alone.
+"""
 
 import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from typing import cast
 
 import structlog
@@ -12,9 +16,9 @@ import structlog
 from config.peers import ResultKind
 from config.settings import Settings
 from dicom_node.child import START_SECONDS, AnalysisProcess
-from dicom_node.errors import AnalysisDied, AnalysisFailed, ModelRefused
+from dicom_node.errors import DEADLINE_EXCEEDED, AnalysisDied, AnalysisFailed, ModelRefused
 from dicom_node.results.study import Predecessor, PriorAnswer
-from dicom_node.retry import GiveUp, analysis_policy, decide
+from dicom_node.retry import Decision, GiveUp, Retry, analysis_policy, decide
 from dicom_node.tasks import AnalysedFilm, ResultObject, StudyTask
 from inference.card import ModelCard
 from inference.prediction import Answer, Attention, NotAnalysable, Outcome, Prediction, Reason, Region, Side
@@ -43,10 +47,13 @@ STORAGE_SECONDS = 10.0
 """How long the disk is given before a job is tried again that it had no room for."""
 REFUSED_SECONDS = 30.0
 """Films wait for a person to mend the model: how soon to look whether that was done."""
+PATIENCE_SECONDS = 5.0
+"""How long what is new waits for an image or a report before it: ten times what a large one takes. An earlier film
+gets no more, and one try: a report that falls due must not wait for a broken one."""
 NICENESS = 5
 """Receiving goes first."""
-PRIOR_SECONDS = 10.0
-"""An earlier film gets one try of so long at most: a report that falls due must not wait for a broken one."""
+RETRIES_NICENESS = 8
+"""Then what is new, then this, and then a candidate."""
 PRIORS_COMPARED = 3
 """A report tells the answers to so many earlier studies of the patient."""
 
@@ -68,8 +75,12 @@ class Worker:
     ----------
     card
         Of the model in service.
+    owner
+        Whose the jobs are that it claims: no other worker's.
     reported
         Called when there is something to send.
+    retries
+        It takes what was tried before, and nothing else; otherwise what was not.
     """
 
     def __init__(
@@ -80,6 +91,8 @@ class Worker:
         owner: str,
         reported: Callable[[], None],
         clock: Callable[[], float] = time.time,
+        *,
+        retries: bool = False,
     ) -> None:
         self._settings = settings
         self._folder = folder
@@ -88,9 +101,16 @@ class Worker:
         self._held: Job | None = None  # until its row says what came of it
         self._reported = reported
         self._clock = clock
-        self._process = AnalysisProcess(settings, card, NICENESS)
+        self._retries = retries
+        self._ending = False
+        self._process = AnalysisProcess(settings, card, RETRIES_NICENESS if retries else NICENESS)
         self._lease_seconds = lease_seconds(settings)
         self._policy = analysis_policy(settings.retry)
+
+    def end(self) -> None:
+        """Break off what is being done, for another thread than that which does it; it stays queued."""
+        self._ending = True
+        self._process.end()
 
     def close(self) -> None:
         """End the analysing process."""
@@ -103,25 +123,28 @@ class Worker:
         nearly ready.
         """
         if self._held is not None:
-            self._put_back(self._held, self._clock())
+            self._put_back(self._held, "storage_unavailable", STORAGE_SECONDS)
         if self._folder.objects.free_bytes() < self._settings.storage.reserve_bytes:
             _log.warning("disk_full", reason="films wait until there is room")
             return STORAGE_SECONDS
+        now = self._clock()
+        which = queue.was_tried(tried=self._retries)
+        with self._folder.database.read() as connection:
+            due = queue.next_due(connection, jobs, which)
+        wait = POLL_SECONDS if due is None else min(POLL_SECONDS, due - now)
+        if self._retries and wait > 0:
+            self._process.stop()  # seldom needed, and it holds a model in memory
+            return wait
         try:
             self._process.ensure_started()
         except ModelRefused as error:
             _log.error("model_refused", reason=str(error))
             return REFUSED_SECONDS
-        now = self._clock()
-        with self._folder.database.read() as connection:
-            due = queue.next_due(connection, jobs)
-        if due is None:
-            return POLL_SECONDS
-        if due > now:
-            return min(POLL_SECONDS, due - now)
+        if wait > 0:
+            return wait
         kinds = (JobKind.REPORT, JobKind.ANALYSE)
         with self._folder.database.write(Step.JOB_CLAIMED) as connection:
-            job = queue.claim_job(connection, kinds, self._owner, now, self._lease_seconds)
+            job = queue.claim_job(connection, kinds, self._owner, now, self._lease_seconds, which)
         if job is None:
             return BLOCKED_SECONDS
         self._do(job)
@@ -136,7 +159,10 @@ class Worker:
             else:
                 self._report(job, started)
         except AnalysisDied as error:
-            self._retry(job, error.reason, where=None)
+            if self._ending:
+                self._put_back(job, "node_stopped", 0.0)
+            else:
+                self._retry(job, error.reason, where=None)
         except AnalysisFailed as error:
             self._retry(job, error.error_type, where=error.where)
         except ObjectMissing:
@@ -146,7 +172,7 @@ class Worker:
             _log.warning("lease_lost", job=job.id)
         except StorageUnavailable:
             # a full or slow disk is not the image's fault: it is tried until there is room
-            self._put_back(job, now=self._clock())
+            self._put_back(job, "storage_unavailable", STORAGE_SECONDS)
             raise
         except Exception as error:
             # what nobody foresaw is tried again like what was foreseen, and then told by the loop
@@ -157,8 +183,7 @@ class Worker:
 
     def _analyse(self, job: Job, started: float) -> None:
         path = self._folder.objects.require(cast(str, job.object_key))
-        deadline = self._settings.model.deadline_seconds
-        outcome = self._process.analyse(path, min(deadline, PRIOR_SECONDS) if job.is_prior else deadline)
+        outcome = self._process.analyse(path, self._seconds_for(job))
         now = self._clock()
         with self._folder.database.write(Step.IMAGE_ANALYSED) as connection:
             if isinstance(outcome, NotAnalysable):
@@ -212,8 +237,7 @@ class Worker:
         # later report has told all
         made: tuple[ResultObject, ...] = ()
         if task.films and not is_reported_later:
-            deadline = self._settings.model.deadline_seconds
-            made = self._process.report(task, deadline)
+            made = self._process.report(task, self._seconds_for(job))
         stored = [
             (
                 Result(
@@ -258,31 +282,32 @@ class Worker:
             return False
         now = self._clock()
         with self._folder.database.write(Step.MODEL_CHANGED) as connection:
-            queue.retry_later(
-                connection, jobs, job.id, self._owner, now, "images are analysed by a new model"
-            )
+            queue.put_back(connection, job.id, self._owner, now, "images are analysed by a new model")
             reception.analyse_again(connection, outdated, now)
         _log.info("model_changed", job=job.id, count=len(outdated))
         return True
 
-    def _put_back(self, job: Job, now: float) -> None:
-        at = now + STORAGE_SECONDS
+    def _seconds_for(self, job: Job) -> float:
+        deadline = self._settings.model.deadline_seconds
+        return deadline if self._retries and not job.is_prior else min(deadline, PATIENCE_SECONDS)
+
+    def _put_back(self, job: Job, reason: str, seconds: float) -> None:
+        at = self._clock() + seconds
         with suppress(LeaseLost), self._folder.database.write(Step.JOB_PUT_BACK) as connection:
-            queue.retry_later(
-                connection,
-                jobs,
-                job.id,
-                self._owner,
-                at,
-                "storage_unavailable",
-                attempts=job.attempts - 1,
-            )
+            queue.put_back(connection, job.id, self._owner, at, reason)
         self._held = None
+
+    def _decide(self, job: Job, reason: str, now: float) -> Decision:
+        """Decide whether a job is tried again: an earlier film is not, and what was hurried is at once, with time."""
+        if job.is_prior:
+            return GiveUp()
+        if reason == DEADLINE_EXCEEDED and self._seconds_for(job) < self._settings.model.deadline_seconds:
+            return Retry(now)
+        return decide(self._policy, job.attempts, job.first_claimed_at, now, random.random)
 
     def _retry(self, job: Job, reason: str, where: tuple[str, ...] | None) -> None:
         now = self._clock()
-        policy = replace(self._policy, most_attempts=1) if job.is_prior else self._policy
-        decision = decide(policy, job.attempts, job.first_claimed_at, now, random.random)
+        decision = self._decide(job, reason, now)
         if isinstance(decision, GiveUp):
             self._give_up(job, reason, where)
             return

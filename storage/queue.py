@@ -31,24 +31,37 @@ DIED = "worker_died"
 
 
 def claim_job(
-    connection: Connection, kinds: Iterable[JobKind], owner: str, now: float, lease_seconds: float
+    connection: Connection,
+    kinds: Iterable[JobKind],
+    owner: str,
+    now: float,
+    lease_seconds: float,
+    *which: ColumnElement[bool],
 ) -> Job | None:
     """Claim the most urgent job of these kinds, or None: of the kind named first, and that has been due for longest.
+
+    Only those are claimed that all of `which` describe.
 
     A report is due when its study has been quiet (`not_before`), no image of the study is still being analysed, and no
     earlier report of it waits to be tried again: it is to name that one.
     """
     for priority, kind in product(Priority, kinds):
-        job = _claim_job(connection, kind, priority, owner, now, lease_seconds)
+        job = _claim_job(connection, kind, priority, owner, now, lease_seconds, which)
         if job is not None:
             return job
     return None
 
 
 def _claim_job(
-    connection: Connection, kind: JobKind, priority: Priority, owner: str, now: float, lease_seconds: float
+    connection: Connection,
+    kind: JobKind,
+    priority: Priority,
+    owner: str,
+    now: float,
+    lease_seconds: float,
+    which: Iterable[ColumnElement[bool]],
 ) -> Job | None:
-    conditions: list[ColumnElement[bool]] = [jobs.c.kind == kind, jobs.c.priority == priority]
+    conditions: list[ColumnElement[bool]] = [jobs.c.kind == kind, jobs.c.priority == priority, *which]
     if kind is JobKind.REPORT:
         images, earlier = jobs.alias("images"), jobs.alias("earlier")
         conditions += [
@@ -174,6 +187,12 @@ def retry_later(
     _end(connection, table, row_id, owner, Event.RETRY_LATER, not_before=at, reason=reason, **values)
 
 
+def put_back(connection: Connection, row_id: int, owner: str, at: float, reason: str) -> None:
+    """Put a job back that came to nothing by no fault of its own: this attempt does not count. Raises LeaseLost."""
+    counted = jobs.c.attempts - 1
+    _end(connection, jobs, row_id, owner, Event.RETRY_LATER, not_before=at, reason=reason, attempts=counted)
+
+
 def give_up(
     connection: Connection, table: Table, row_id: int, owner: str, now: float, reason: str, **values: Any
 ) -> None:
@@ -281,6 +300,11 @@ def hasten(connection: Connection, study_instance_uid: str) -> None:
             .where(condition, table.c.priority != Priority.URGENT)
             .values(priority=Priority.URGENT)
         )
+
+
+def was_tried(*, tried: bool) -> ColumnElement[bool]:
+    """Describe the jobs that were tried before and are to be tried again, or those that were not."""
+    return jobs.c.attempts > 0 if tried else jobs.c.attempts == 0
 
 
 def next_due(connection: Connection, table: Table, *conditions: ColumnElement[bool]) -> float | None:

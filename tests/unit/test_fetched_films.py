@@ -163,7 +163,7 @@ def test_an_earlier_film_that_hangs_holds_up_a_report_once_and_for_seconds(
     arrive(folder, is_prior=True)
     one = worker.Worker(Settings(), folder, load_card(SHIPPED), OWNER, lambda: None, lambda: NOW)
     one.step()
-    assert process.deadlines == [worker.PRIOR_SECONDS]
+    assert process.deadlines == [worker.PATIENCE_SECONDS]
     with folder.database.read() as connection:
         assert [*connection.execute(select(jobs.c.state)).scalars()] == [State.FAILED]
 
