@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable
 from types import MappingProxyType
+from typing import Any
 
 from pydicom.dataset import Dataset
 
@@ -51,11 +52,11 @@ POISONS: MappingProxyType[str, Callable[[], None]] = MappingProxyType(
 )
 
 
-def poisoned_decode(dataset: Dataset) -> object:
+def poisoned_decode(dataset: Dataset, *limits: Any) -> Any:
     poison = POISONS.get(dataset.SeriesDescription)
     if poison is not None:
         poison()
-    return _decode(dataset)
+    return _decode(dataset, *limits)
 
 
 if __name__ == "__main__":

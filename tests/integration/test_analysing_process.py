@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 import threading
 import zlib
 from collections.abc import Callable, Iterator
@@ -149,15 +150,16 @@ def worker(folder: DataFolder) -> Iterator[Callable[..., Worker]]:
 
 
 def test_a_poisonous_image_fails_after_its_attempts_and_the_others_never_wait_for_it(
-    folder: DataFolder, worker: Callable[..., Worker], poison: Path
+    folder: DataFolder, worker: Callable[..., Worker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bad, good = chest_film(study="poison"), chest_film(study="good")
-    poisonous, key = "f" * 64, folder.objects.put(encoded(good)).key
-    poison.rename(folder.objects.path(poisonous))
+    command = (sys.executable, "-m", "tests.faults.poisoned_node", "analyse")
+    monkeypatch.setattr("dicom_node.child.COMMAND", command)
+    bad, good = chest_film(study="poison", SeriesDescription="HANG"), chest_film(study="good")
+    poisonous, key = (folder.objects.put(encoded(film)).key for film in (bad, good))
     receive(folder, instance(1, study=bad.StudyInstanceUID, object_key=poisonous), quiet=0.0)
     receive(folder, instance(2, study=good.StudyInstanceUID, object_key=key), quiet=0.0)
     now = NOW
-    one = worker(lambda: now, deadline_seconds=1.0)
+    one = worker(lambda: now, deadline_seconds=4.5)
     one.step()
     assert ("analyse", State.QUEUED, "deadline_exceeded") in ended(folder)
     one.step()  # the good image
@@ -165,7 +167,7 @@ def test_a_poisonous_image_fails_after_its_attempts_and_the_others_never_wait_fo
     assert ("report", State.DONE, None) in ended(folder)
     now += 60
     assert one.step() > 0  # it does not touch what was tried before
-    worker(lambda: now, deadline_seconds=1.0, retries=True).step()
+    worker(lambda: now, deadline_seconds=4.5, retries=True).step()
     assert ("analyse", State.FAILED, "deadline_exceeded") in ended(folder)
 
 
