@@ -13,17 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.filereader import read_dataset
-from pydicom.tag import Tag
+from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
-from pynetdicom.dsutils import split_dataset
 
 from config.sections import LimitsSettings
 from dicom_node.errors import DataSetRefused
 from inference.dicom_file import DEFAULT_LIMITS, open_dicom
 from inference.elements import UNDEFINED, BeyondLimits, Element, Encoding, elements
-from inference.part10 import read_meta, read_value
+from inference.part10 import read_meta, read_value, syntax_of
 
 CANNOT_UNDERSTAND = 0xC000
 DOES_NOT_MATCH = 0xA900
@@ -36,7 +35,9 @@ PRIORITY = int(Tag("RequestedProcedurePriority"))
 REQUESTS = int(Tag("RequestAttributesSequence"))
 URGENT = frozenset({"STAT", "HIGH"})
 
+CHARACTER_SET = int(Tag("SpecificCharacterSet"))
 _META_GROUP = 0x0002
+_LONGEST_KEPT = 64 * 1024  # bytes of a value; a name has at most 324
 _NEEDED = {
     int(Tag(keyword))
     for keyword in (
@@ -186,28 +187,34 @@ def read_header(path: Path, limits: LimitsSettings = DEFAULT_LIMITS) -> Dataset:
     try:
         return open_dicom(path, header_only=True, limits=limits)
     except Exception:  # noqa: BLE001 - as above: a broken file still gets its report, from what can be read
-        return _read_start(path)
+        return _read_start(path, limits)
 
 
-def _read_start(path: Path) -> Dataset:
-    meta, offset = split_dataset(path)
-    syntax = UID(meta.TransferSyntaxUID)
-    with path.open("rb") as file:
-        file.seek(offset)
-        content: BinaryIO = file
-        if syntax.is_deflated:
-            inflate = zlib.decompressobj(-zlib.MAX_WBITS)
-            content = io.BytesIO(inflate.decompress(file.read(INFLATED_AT_MOST), INFLATED_AT_MOST))
-        return read_dataset(
-            content,
-            is_implicit_VR=syntax.is_implicit_VR,
-            is_little_endian=syntax.is_little_endian,
-            stop_when=_is_past,
-        )
-
-
-def _is_past(tag: int, _vr: str | None, _length: int) -> bool:
-    return tag > LAST_TAG
+def _read_start(path: Path, limits: LimitsSettings) -> Dataset:
+    """The elements up to the UIDs as they are, without the sequences: pydicom fails on a character set that is none."""
+    start = Dataset()
+    with _opened(path, limits) as (meta, file, header):
+        syntax = syntax_of(meta)
+        for element in header:
+            if not element.depth and element.tag > LAST_TAG:
+                break
+            if element.depth or element.vr == "SQ" or element.length > _LONGEST_KEPT:
+                continue
+            file.seek(element.value)
+            start[element.tag] = RawDataElement(
+                BaseTag(element.tag),
+                element.vr or None,
+                element.length,
+                file.read(element.length),
+                element.value,
+                syntax.is_implicit_VR,
+                syntax.is_little_endian,
+            )
+    try:
+        start.get("SOPInstanceUID")  # whatever is asked for, pydicom looks at the character set first
+    except Exception:  # noqa: BLE001 - as above
+        del start[CHARACTER_SET]
+    return start
 
 
 def _uid(header: Values, keyword: str) -> str:

@@ -19,7 +19,6 @@ import structlog
 from pynetdicom import evt, timer
 from pynetdicom.association import Association
 from pynetdicom.dimse_messages import DIMSEMessage
-from pynetdicom.fsm import InvalidEventError
 from pynetdicom.pdu_primitives import P_DATA
 
 from dicom_node.logs import where_raised
@@ -87,10 +86,10 @@ def bound(event: evt.Event, seconds: float) -> None:
 
 
 def _bound_order(association: Association) -> None:
-    """End a connection whose peer says something that the upper layer has no place for (PS3.8 table 9-10).
+    """End a connection whose peer says something that the upper layer cannot read or has no place for (PS3.8 9.2.3).
 
-    pynetdicom 3.0.4's thread dies of it, for one where the peer does not wait for the answer to its request, and the
-    socket stays open.
+    pynetdicom 3.0.4's thread dies of it and leaves the socket open: for one where the peer does not wait for the answer
+    to its request, or numbers a presentation context evenly.
     """
     upper_layer = association.dul
     act = upper_layer.state_machine.do_action
@@ -98,8 +97,8 @@ def _bound_order(association: Association) -> None:
     def act_or_end(event: str) -> None:
         try:
             act(event)
-        except InvalidEventError:
-            _log.warning("message_out_of_order")
+        except Exception as error:  # noqa: BLE001 - as above: it is the last that this thread does
+            _log.warning("message_unreadable", error_type=type(error).__name__, where=where_raised(error))
             association.is_established = False
             association._kill = upper_layer._kill_thread = True
             if upper_layer.socket is not None:

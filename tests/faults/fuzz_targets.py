@@ -35,7 +35,7 @@ from dicom_node.commitment import take_answer
 from dicom_node.correction import difference
 from dicom_node.dicomweb import Answer
 from dicom_node.earlier_films import earlier_films
-from dicom_node.errors import DataSetRefused, DeliveryFault, QueryFailed
+from dicom_node.errors import AnalysisFailed, DataSetRefused, DeliveryFault, QueryFailed
 from dicom_node.header import is_ordered_urgently, read_identity
 from dicom_node.receiver import Receiver
 from dicom_node.tasks import AnalysedFilm, StudyTask
@@ -289,8 +289,12 @@ def analysing_process(scratch: Path) -> Iterator[list[Target]]:
             read_identity(path)
         except DataSetRefused:
             return  # it never comes so far
-        outcome = process.analyse(path, 60.0)
-        process.report(StudyTask((AnalysedFilm(path, outcome),), 1, 1.8e9, None), 60.0)
+        try:
+            outcome = process.analyse(path, 60.0)
+            process.report(StudyTask((AnalysedFilm(path, outcome),), 1, 1.8e9, None), 60.0)
+        except AnalysisFailed as failure:
+            if failure.error_type != "MemoryError":  # what a decoder may take has an end: that is no crash
+                raise
 
     yield [Target("film in the analysing process", case, whole_films())]
     process.stop()

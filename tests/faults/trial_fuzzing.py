@@ -25,17 +25,17 @@ from tests.faults.fuzzing import Tally, Target, fuzz, memory_megabytes
 
 KEPT = Path(__file__).parents[2] / "build" / "fuzzing"
 CASES = {
-    "identity of a data set": 200_000,
-    "comparison of two data sets": 30_000,
-    "elements of a data set": 300_000,
-    "compressed frame": 100_000,
+    "identity of a data set": 60_000,
+    "comparison of two data sets": 5_000,
+    "elements of a data set": 100_000,
+    "compressed frame": 250_000,
     "answer to C-FIND": 100_000,
-    "HL7 acknowledgement": 100_000,
-    "answer to STOW-RS": 100_000,
-    "settings file": 30_000,
-    "answer of storage commitment": 40_000,
-    "association, DIMSE and data set": 20_000,
-    "film in the analysing process": 10_000,
+    "HL7 acknowledgement": 300_000,
+    "answer to STOW-RS": 200_000,
+    "settings file": 10_000,
+    "answer of storage commitment": 20_000,
+    "association, DIMSE and data set": 5_000,
+    "film in the analysing process": 3_000,
 }
 SHARES = 10
 """Of each target, with a seed each."""

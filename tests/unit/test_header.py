@@ -13,6 +13,7 @@ from dicom_node.errors import DataSetRefused
 from dicom_node.header import CANNOT_UNDERSTAND, DOES_NOT_MATCH, read_header, read_identity
 from dicom_node.intake import stored_only
 from dicom_node.results.equipment import MANUFACTURER
+from dicom_node.results.source import reference_to
 from tests.builders import chest_film, encoded, write
 
 
@@ -132,3 +133,12 @@ def test_what_is_analysed_and_what_is_only_kept(
     film: Dataset = chest_film(name, SOPClassUID=sop_class, Manufacturer=manufacturer)
     identity = read_identity(write(film, tmp_path / "film.dcm"))
     assert stored_only(identity, analyse_secondary_capture=enabled) == expected
+
+
+def test_a_character_set_that_is_none_still_tells_the_study(tmp_path: Path) -> None:
+    film = chest_film()
+    path = tmp_path / "film.dcm"
+    path.write_bytes(encoded(film).replace(b"CS\x0a\x00ISO_IR 192", b"CS\x0a\x00ISO\0IR\\192"))
+    start = read_header(path)
+    assert start.StudyInstanceUID == film.StudyInstanceUID
+    assert reference_to(start) is not None
