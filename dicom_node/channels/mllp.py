@@ -26,6 +26,7 @@ from dicom_node.tls import NO_CERTIFICATES, Tls
 START, END = b"\x0b", b"\x1c\r"
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 60.0
+PROBE_SECONDS = 1.0
 LONGEST_ANSWER = 64 * 1024  # bytes; an acknowledgement has a few hundred
 ACCEPTED, IN_ERROR, REJECTED = ("AA", "CA"), ("AE", "CE"), ("AR", "CR")  # table 0008
 UNKNOWN = "whether the message arrived is not known"
@@ -122,6 +123,20 @@ def connect(destination: Hl7Destination, tls: Tls = NO_CERTIFICATES) -> socket.s
     except CertificatesUnusable as fault:
         connection.close()
         raise AccessRefused(str(fault)) from fault
+
+
+def probe(destination: Hl7Destination, tls: Tls) -> None:
+    """Open a connection and close it, once the peer has had the time to refuse the node's certificate: under TLS 1.3 it
+    does so after the handshake. Raises PeerUnreachable, AccessRefused.
+    """
+    with connect(destination, tls) as connection:
+        if isinstance(connection, TlsSocket) and select.select([connection], [], [], PROBE_SECONDS)[0]:
+            try:
+                connection.has_data()
+            except OSError as error:
+                raise AccessRefused(
+                    refusal_in(error) or "connection closed after the TLS handshake"
+                ) from error
 
 
 def _has_spoken(connection: socket.socket) -> bool:

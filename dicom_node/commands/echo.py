@@ -14,7 +14,7 @@ from config.hl7 import Hl7Destination
 from config.peers import Destination, WebDestination
 from dicom_node import logs
 from dicom_node.associations import VERIFICATION, open_association
-from dicom_node.channels.mllp import connect
+from dicom_node.channels.mllp import probe
 from dicom_node.commands.options import add_config, settings_of
 from dicom_node.dicomweb import DICOM_JSON, ask
 from dicom_node.errors import DeliveryFault, TransferFailed
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         if isinstance(destination, WebDestination):
             said = _search(destination, tls)
         elif isinstance(destination, Hl7Destination):
-            connect(destination, tls).close()
+            probe(destination, tls)
             said = "the port answers; HL7 has no echo, so whether messages are taken shows when one is sent"
         else:
             said = _echo(settings.node.ae_title, destination, tls)

@@ -9,8 +9,8 @@ from dicom_node.demo.archive import AE_TITLE as PACS_AE_TITLE
 from dicom_node.results import encode
 from tests.builders import chest_film, encoded, write
 from tests.certificates import Identity
-from tests.faults.hospital import Hospital
 from tests.hl7_receiver import Receiver
+from tests.hospital import Hospital
 from tests.peers import NodeProcess, Pacs, wait_for
 from tests.web_peer import WebPeer
 
@@ -55,16 +55,27 @@ def test_orthanc_sends_and_gets_results_over_tls_with_every_byte_as_it_was(
     node: NodeProcess, pacs: Pacs
 ) -> None:
     pacs.start()
+    node._of_pacs += "\nstorage_commitment = true"
+    node._settings += '[priors]\narchive = "pacs"\n'
+    node.write_config(pacs.port)
     node.speak_tls()
     node.start()
     echo = node.command("echo", "pacs")
     assert (echo.returncode, "C-ECHO succeeded" in echo.stdout) == (0, True), echo.stderr
-    film = chest_film(study="both ways")
+    patient = {"PatientID": "both ways", "IssuerOfPatientID": "HOSPITAL", "PatientBirthDate": "19500102"}
+    film = chest_film(study="both ways", StudyDate="20250301", **patient)
     pacs.hold(encoded(film))
     pacs.introduce(node, UseDicomTls=True)
     [image] = pacs.ask("GET", "/instances")
+    pacs.hold(encoded(chest_film(study="earlier", StudyDate="20240301", **patient)))
     pacs.ask("POST", "/modalities/node/store", image)
     wait_for(lambda: node.settled(1), 120)
+    study = str(film.StudyInstanceUID)
+    wait_for(
+        lambda: [each["state"] for each in node.json("show", study)["deliveries"]] == ["committed"] * 2, 120
+    )
+    [fetched] = node.json("show", study)["fetches"]
+    assert (fetched["state"], fetched["fetched"]) == ("done", 1)
     kept = [path.read_bytes() for path in (node.folder / "data").rglob("*") if path.is_file()]
     assert any(each.endswith(film.PixelData) for each in kept)
     results = [
@@ -72,12 +83,12 @@ def test_orthanc_sends_and_gets_results_over_tls_with_every_byte_as_it_was(
     ]
     assert len(results) == 2
     assert {encode(each) for each in results} <= set(kept)
-    assert {row["verdict"] for row in node.json("reconcile", str(film.StudyInstanceUID))} == {"held"}
+    assert {row["verdict"] for row in node.json("reconcile", study)} == {"held"}
 
 
 BAD = {
     "expired": "TLS: its certificate has expired",
-    "wrong host": "TLS: its certificate is for another address",
+    "of another address": "TLS: its certificate is for another address",
     "self-signed": "TLS: its certificate is signed by itself",
     "of another authority": "TLS: its certificate is of no authority that this node trusts",
     "revoked": "TLS: its certificate is revoked",
@@ -108,14 +119,14 @@ def test_when_the_nodes_own_certificate_has_expired_results_wait_until_its_file_
     node: NodeProcess, pacs: Pacs, hospital: Hospital, tmp_path: Path
 ) -> None:
     good = Identity(hospital.folder / "good.pem", hospital.folder / "good.key")
-    good.replace(hospital.node_identity)
-    hospital.node_identity.replace(hospital.bad("expired"))
+    good.replace(hospital.node)
+    hospital.node.replace(hospital.bad("expired"))
     pacs.start()
     node.start()
     assert node.send(write(chest_film(study="own"), tmp_path / "film.dcm")) == 0
     wait_for(lambda: reasons(node), 120)
     assert all("refuse" in reason or "closed" in reason for reason in reasons(node)), reasons(node)
-    hospital.node_identity.replace(good)
+    hospital.node.replace(good)
     wait_for(lambda: pacs.count() == 2, 120)
 
 

@@ -13,15 +13,15 @@ import pytest
 from pynetdicom import AE
 
 from config.peers import Destination
-from config.tls import TlsSettings
 from dicom_node.associations import VERIFICATION, open_association
-from dicom_node.channels.mllp import MllpChannel, connect
+from dicom_node.channels.mllp import MllpChannel, connect, probe
 from dicom_node.dicomweb import ask
 from dicom_node.errors import AccessRefused, CertificatesUnusable, DeliveryFault, HandshakeFailed
 from dicom_node.handshake import TlsSocket, connect_tls, shake_hands
 from dicom_node.tls import Tls
-from tests.certificates import Authority, Identity
+from tests.certificates import Identity
 from tests.hl7_receiver import Receiver
+from tests.hospital import Hospital
 from tests.peers import wait_for
 from tests.web_peer import WebPeer
 
@@ -29,47 +29,9 @@ ECHO = {VERIFICATION: ["1.2.840.10008.1.2"]}
 CONTENT = b"MSH|^~\\&|A||B||20260101||ORU^R01^ORU_R01|42|P|2.5.1\r"
 
 
-class Hospital:
-    """An authority, one that nobody knows, the node's certificate, and its files."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.authority, self.stranger = Authority(folder), Authority(folder, "elsewhere")
-        self.node = self.authority.issue("node")
-        self.archive = self.authority.issue("archive")
-        self.revoked_file = folder / "revoked-list.pem"
-
-    def tls(self, **settings: object) -> Tls:
-        files = {
-            "certificate_file": self.node.certificate,
-            "key_file": self.node.key,
-            "authorities_file": self.authority.certificate,
-        }
-        return Tls(TlsSettings.model_validate({**files, **settings}))
-
-    def bad(self, kind: str) -> Identity:
-        """A certificate for a peer that is bad in this way."""
-        if kind == "self-signed":
-            return self.authority.issue("self-signed", self_signed=True)
-        if kind == "stranger":
-            return self.stranger.issue("stranger")
-        hosts = {"another host": ("ris.example.org",), "another address": ("192.0.2.1",)}
-        return self.authority.issue(
-            kind.replace(" ", "-"), hosts.get(kind, ("127.0.0.1",)), expired=kind == "expired"
-        )
-
-    def server(self, identity: Identity, authority: Authority | None = None) -> ssl.SSLContext:
-        """The context of a peer that is not ours: Python's own, and it asks for certificates."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(identity.certificate, identity.key)
-        context.verify_mode = ssl.CERT_REQUIRED
-        context.load_verify_locations((authority or self.authority).certificate)
-        return context
-
-
 @pytest.fixture(scope="module")
 def hospital(tmp_path_factory: pytest.TempPathFactory) -> Hospital:
-    return Hospital(tmp_path_factory.mktemp("hospital"))
+    return Hospital.made(tmp_path_factory.mktemp("hospital") / "certificates")
 
 
 @contextmanager
@@ -121,7 +83,7 @@ def said(destination: Destination, tls: Tls) -> str:
 
 
 def test_an_archive_with_a_certificate_of_the_hospital_is_spoken_to(hospital: Hospital) -> None:
-    with archive(hospital.server(hospital.archive)) as destination:
+    with archive(hospital.server()) as destination:
         assert said(destination, hospital.tls()) == "0x0000"
 
 
@@ -129,31 +91,29 @@ def test_an_archive_with_a_certificate_of_the_hospital_is_spoken_to(hospital: Ho
     ("kind", "reason"),
     [
         ("expired", "its certificate has expired"),
-        ("another host", "its certificate is for another address"),
-        ("another address", "its certificate is for another address"),
+        ("of another host", "its certificate is for another address"),
+        ("of another address", "its certificate is for another address"),
         ("self-signed", "its certificate is signed by itself"),
-        ("stranger", "its certificate is of no authority that this node trusts"),
+        ("of another authority", "its certificate is of no authority that this node trusts"),
         ("revoked", "its certificate is revoked"),
     ],
 )
 def test_an_archive_with_a_bad_certificate_gets_nothing_and_the_reason_says_why(
     hospital: Hospital, kind: str, reason: str
 ) -> None:
-    identity = hospital.bad(kind)
-    hospital.revoked_file.write_bytes(hospital.authority.revoked(*([identity] if kind == "revoked" else [])))
-    with archive(hospital.server(identity)) as destination:
-        refused = said(destination, hospital.tls(revoked_file=hospital.revoked_file))
+    with archive(hospital.server(hospital.bad(kind))) as destination:
+        refused = said(destination, hospital.tls())
     assert refused == f"AccessRefused: TLS: {reason}"
 
 
 def test_a_list_of_revoked_certificates_that_is_missing_or_old_opens_nothing(hospital: Hospital) -> None:
-    with archive(hospital.server(hospital.archive)) as destination:
+    with archive(hospital.server()) as destination:
         hospital.revoked_file.write_bytes(hospital.stranger.revoked())
-        tls = hospital.tls(revoked_file=hospital.revoked_file)
+        tls = hospital.tls()
         assert "revoked_file has no list of the authority" in said(destination, tls)
         hospital.revoked_file.write_bytes(hospital.authority.revoked(expired=True))
         assert "in revoked_file is out of date" in said(destination, tls)
-        hospital.revoked_file.write_bytes(hospital.authority.revoked())
+        hospital.revoke(hospital.revoked)
         assert said(destination, tls) == "0x0000"
 
 
@@ -161,11 +121,14 @@ def test_a_list_of_revoked_certificates_that_is_missing_or_old_opens_nothing(hos
 def test_an_archive_or_a_ris_that_does_not_take_the_nodes_certificate_is_quoted(
     hospital: Hospital, version: ssl.TLSVersion
 ) -> None:
-    strict = hospital.server(hospital.archive, authority=hospital.stranger)
+    strict = hospital.server(authority=hospital.stranger)
     strict.minimum_version = strict.maximum_version = version
     reason = "TLS: it refuses this node's certificate: of no authority that it trusts"
     with shaking_hands(strict) as port:
         assert said(to(port), hospital.tls()) == f"AccessRefused: {reason}"
+    with shaking_hands(strict) as port, pytest.raises(AccessRefused) as raised:
+        probe(Receiver(port).destination(tls=True), hospital.tls())
+    assert raised.value.reason == reason
     with (
         shaking_hands(strict) as port,
         closing(MllpChannel(Receiver(port).destination(tls=True), hospital.tls())) as channel,
@@ -180,7 +143,7 @@ def test_a_peer_that_speaks_no_tls_and_one_that_speaks_nothing_else_are_told_apa
 ) -> None:
     with archive(None) as destination:
         assert said(destination, hospital.tls()) == "AccessRefused: TLS: it speaks no TLS"
-    with archive(hospital.server(hospital.archive)) as destination:
+    with archive(hospital.server()) as destination:
         plain = destination.model_copy(update={"tls": False})
         assert said(plain, hospital.tls()) == (
             "PeerUnreachable: connection closed without a DICOM answer: it may speak TLS alone"
@@ -188,7 +151,7 @@ def test_a_peer_that_speaks_no_tls_and_one_that_speaks_nothing_else_are_told_apa
 
 
 def test_a_peer_of_the_last_century_is_not_spoken_to(hospital: Hospital) -> None:
-    old = hospital.server(hospital.archive)
+    old = hospital.server()
     with warnings.catch_warnings(action="ignore"):  # Python's, that it is old
         old.minimum_version = ssl.TLSVersion.TLSv1
         old.maximum_version = ssl.TLSVersion.TLSv1_1
@@ -203,7 +166,7 @@ def test_what_changes_in_the_files_counts_at_the_next_connection_and_what_is_bro
     mine = Identity(tmp_path / "node.pem", tmp_path / "node.key")
     mine.replace(hospital.authority.issue("old", expired=True))
     tls = hospital.tls(certificate_file=mine.certificate, key_file=mine.key)
-    with archive(hospital.server(hospital.archive)) as destination:
+    with archive(hospital.server()) as destination:
         assert said(destination, tls) != "0x0000"
         mine.replace(hospital.node)
         assert said(destination, tls) == "0x0000"
@@ -218,6 +181,8 @@ def test_what_is_wrong_with_a_file_is_said_with_its_setting(hospital: Hospital, 
     none.write_text("none")
     locked = hospital.authority.issue("locked")
     locked.key.write_bytes(hospital.authority.locked_key())
+    both = tmp_path / "both.pem"
+    both.write_bytes(hospital.authority.revoked() + hospital.stranger.certificate.read_bytes())
     faults = {
         ("certificate_file", none): "certificate_file holds no certificate in PEM",
         ("certificate_file", tmp_path / "missing"): "certificate_file cannot be read (No such file",
@@ -227,6 +192,7 @@ def test_what_is_wrong_with_a_file_is_said_with_its_setting(hospital: Hospital, 
         ("authorities_file", none): "authorities_file holds no certificate in PEM",
         ("revoked_file", none): "revoked_file holds no CRL in PEM",
         ("revoked_file", hospital.stranger.certificate): "revoked_file must hold CRLs in PEM",
+        ("revoked_file", both): "revoked_file must hold CRLs in PEM, and no certificates",
     }
     for (setting, file), sentence in faults.items():
         with pytest.raises(CertificatesUnusable) as raised:
@@ -251,7 +217,7 @@ def test_session_tickets_and_half_a_record_are_no_data(hospital: Hospital) -> No
         accepted.sendall(b"an answer")
         accepted.recv(1)
 
-    context = hospital.server(hospital.archive)
+    context = hospital.server()
     context.sslsocket_class = TlsSocket
     with shaking_hands(context, answer) as port:
         plain = socket.create_connection(("127.0.0.1", port))
@@ -270,7 +236,7 @@ def test_session_tickets_and_half_a_record_are_no_data(hospital: Hospital) -> No
 def test_messages_reach_a_ris_over_tls_and_are_acknowledged(hospital: Hospital) -> None:
     receiver = Receiver()
     ris = receiver.destination(tls=True)
-    with receiver.listening(hospital.server(hospital.archive)):
+    with receiver.listening(hospital.server()):
         channel = MllpChannel(ris, hospital.tls())
         channel.send(CONTENT)
         channel.send(CONTENT)
@@ -279,7 +245,7 @@ def test_messages_reach_a_ris_over_tls_and_are_acknowledged(hospital: Hospital) 
     assert receiver.connections == 1
 
 
-@pytest.mark.parametrize("kind", ["expired", "another host", "self-signed", "stranger"])
+@pytest.mark.parametrize("kind", ["expired", "of another host", "self-signed", "of another authority"])
 def test_a_ris_with_a_bad_certificate_gets_no_message(hospital: Hospital, kind: str) -> None:
     receiver = Receiver()
     with (
@@ -293,7 +259,7 @@ def test_a_web_service_that_asks_gets_the_nodes_certificate_and_one_of_the_hospi
     hospital: Hospital,
 ) -> None:
     peer = WebPeer([(200, b"")])
-    with peer.listening(hospital.server(hospital.archive)):
+    with peer.listening(hospital.server()):
         assert ask(peer.destination("https"), "GET", "/studies", {}, tls=hospital.tls()).status == 200
         with pytest.raises(DeliveryFault):
             ask(peer.destination("https", ca_file=hospital.authority.certificate), "GET", "/studies", {})

@@ -4,7 +4,11 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.certificates import Authority, Identity
+from config.tls import TlsSettings
+from dicom_node.tls import Tls
+from tests.certificates import LOOPBACK, Authority, Identity
+
+OTHER_HOSTS = {"of another host": ("ris.example.org",), "of another address": ("192.0.2.1",)}
 
 
 @dataclass
@@ -14,7 +18,7 @@ class Hospital:
     folder: Path
     authority: Authority
     stranger: Authority
-    node_identity: Identity
+    node: Identity
     sender: Identity
     archive: Identity
     revoked: Identity
@@ -28,9 +32,13 @@ class Hospital:
         made.revoke(made.revoked)
         return made
 
+    @property
+    def revoked_file(self) -> Path:
+        return self.folder / "revoked-list.pem"
+
     def revoke(self, *identities: Identity) -> None:
         """Publish a list of these alone."""
-        (self.folder / "revoked-list.pem").write_bytes(self.authority.revoked(*identities))
+        self.revoked_file.write_bytes(self.authority.revoked(*identities))
 
     def bad(self, kind: str) -> Identity:
         """A certificate that is bad in this way."""
@@ -40,22 +48,28 @@ class Hospital:
             return self.stranger.issue("stranger")
         return self.authority.issue(
             kind.replace(" ", "-"),
-            ("192.0.2.1",) if kind == "wrong host" else ("127.0.0.1", "localhost"),
+            OTHER_HOSTS.get(kind, LOOPBACK),
             expired=kind == "expired",
             self_signed=kind == "self-signed",
         )
 
+    def files(self) -> dict[str, Path]:
+        """The node's `[tls]`."""
+        return {
+            "certificate_file": self.node.certificate,
+            "key_file": self.node.key,
+            "authorities_file": self.authority.certificate,
+            "revoked_file": self.revoked_file,
+        }
+
+    def tls(self, **changed: Path) -> Tls:
+        """What the node makes of its settings."""
+        return Tls(TlsSettings(**{**self.files(), **changed}))
+
     def settings(self) -> str:
-        """The section of the node's settings, and a model that says likely."""
-        return f"""
-[model]
-uncertain = [0, 0]
-[tls]
-certificate_file = "{self.node_identity.certificate}"
-key_file = "{self.node_identity.key}"
-authorities_file = "{self.authority.certificate}"
-revoked_file = "{self.folder}/revoked-list.pem"
-"""
+        """The section of the node's settings file, and a model that says likely."""
+        files = "\n".join(f'{setting} = "{file}"' for setting, file in self.files().items())
+        return f"[model]\nuncertain = [0, 0]\n[tls]\n{files}\n"
 
     def storescu(self, identity: Identity) -> str:
         """storescu's options, to show this certificate."""
@@ -71,10 +85,17 @@ revoked_file = "{self.folder}/revoked-list.pem"
             "DicomTlsRemoteCertificateRequired": True,
         }
 
-    def server(self) -> ssl.SSLContext:
-        """The context of another server, Python's own, that wants to see a certificate of the hospital."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.archive.certificate, self.archive.key)
+    def server(self, identity: Identity | None = None, authority: Authority | None = None) -> ssl.SSLContext:
+        """The context of a peer that is not ours: Python's own, and it asks for certificates."""
+        return self._peer(ssl.PROTOCOL_TLS_SERVER, identity or self.archive, authority or self.authority)
+
+    def client(self) -> ssl.SSLContext:
+        """The context of a sender."""
+        return self._peer(ssl.PROTOCOL_TLS_CLIENT, self.sender, self.authority)
+
+    def _peer(self, protocol: int, identity: Identity, authority: Authority) -> ssl.SSLContext:
+        context = ssl.SSLContext(protocol)
+        context.load_cert_chain(identity.certificate, identity.key)
+        context.load_verify_locations(authority.certificate)
         context.verify_mode = ssl.CERT_REQUIRED
-        context.load_verify_locations(self.authority.certificate)
         return context
