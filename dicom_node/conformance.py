@@ -131,7 +131,8 @@ def _receiving(settings: Settings) -> Iterator[str]:
     yield (
         f"On port {receiver.port} of {receiver.host}, called `{settings.node.ae_title}`, {who}. "
         "Another called AE title is rejected as *called AE title not recognized*. At most "
-        f"{receiver.maximum_associations} at a time; one more is rejected as *local limit exceeded* (transient)."
+        f"{receiver.maximum_associations} at a time, {receiver.maximum_associations_per_source} of one source; "
+        "one more is rejected as *local limit exceeded* (transient)."
     )
     yield _table(
         ("", ""),
