@@ -16,8 +16,10 @@ from pynetdicom.pdu_primitives import (
 )
 
 from dicom_node.associations import VERIFICATION
-from tests.peers import NODE_AE_TITLE
+from tests.peers import NODE_AE_TITLE, NodeProcess
 
+OUT_OF_RESOURCES = 0xA7
+"""The exit status of dcmtk's storescu where the answer was 0xA7xx."""
 ACCEPTED, REJECTED, DATA, RELEASE, RELEASED = 0x02, 0x03, 0x04, 0x05, 0x06
 
 
@@ -90,6 +92,19 @@ def echo(port: int, request: bytes, question: bytes) -> None:
             peer.sendall(sent)
             kind, _ = read_pdu(peer)
             assert kind == expected, f"PDU of type {kind} and not {expected}"
+
+
+def sent_until_taken(node: NodeProcess, *films: Path) -> int:
+    """Send as a modality does: again, where the node answers that it is out of resources; return how often.
+
+    With all in one line for a slow disk, some have to hear that.
+    """
+    for again in range(10):
+        status = node.send(*films)
+        if status == 0:
+            return again
+        assert status == OUT_OF_RESOURCES, f"storescu ended with {status}"
+    raise AssertionError("out of resources for too long")
 
 
 def refusal(port: int, request: bytes, address: str = "127.0.0.1") -> tuple[int, int, int]:
