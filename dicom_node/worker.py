@@ -253,6 +253,10 @@ class Worker:
         ]
         now = self._clock()
         with self._folder.database.write(Step.STUDY_REPORTED) as connection:
+            if not all(self._folder.objects.holds(each.object_key) for each, _ in stored):
+                raise StorageUnavailable(
+                    "what was made of the study is gone again"
+                )  # swept as nobody's: rare
             ledger.reported(connection, job, self._owner, stored, now)
             audit.append(
                 connection,

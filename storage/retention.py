@@ -48,8 +48,7 @@ def remove_finished(
                 # what has come since it was looked for makes it one that is not finished
                 of_study = _finished(connection, received_before, study)
                 keys = _mark_removed(connection, study, now) if of_study else []
-            for key in keys:
-                objects.remove(key)
+            _remove(database, objects, set(keys), received_before)
             total += bool(keys)
 
 
@@ -70,20 +69,27 @@ def remove_orphans(
             kept = set(
                 connection.execute(select(every.c.object_key).where(every.c.object_key.in_(keys))).scalars()
             )
-        for key in keys - kept:
-            objects.remove(key)
-            removed += 1
+        removed += _remove(database, objects, keys - kept, received_before)
     return removed
 
 
 def take_back(database: Database, objects: ObjectStore, key: str) -> None:
-    """Delete an object that was to get a row and got none, unless another one names it meanwhile.
+    """Delete an object that was to get a row and got none, unless another one names it meanwhile."""
+    _remove(database, objects, {key}, aside_since=0.0)
+
+
+def _remove(database: Database, objects: ObjectStore, keys: set[str], aside_since: float) -> int:
+    """Delete those of these objects that no row needs, and return how many.
 
     Whoever enters an object looks for its file inside the transaction, as this does: neither comes between.
     """
-    with database.write(Step.INSTANCE_RECEIVED) as connection:
-        if not is_needed(connection, key, aside_since=0.0):
-            objects.remove(key)
+    removed = 0
+    for key in keys:
+        with database.write(Step.OBJECTS_LET_GO) as connection:
+            if not is_needed(connection, key, aside_since):
+                objects.remove(key)
+                removed += 1
+    return removed
 
 
 def _finished(connection: Connection, received_before: float, study_instance_uid: str = "") -> list[str]:

@@ -87,7 +87,7 @@ instances = Table(
     Column("study_date", String(8), nullable=False, server_default=""),
     # fetched as an earlier film of a patient: analysed, and not reported
     Column("is_prior", Boolean, nullable=False, server_default=false()),
-    Column("object_key", OBJECT_KEY, nullable=False),
+    Column("object_key", OBJECT_KEY, nullable=False, index=True),
     Column("size", Integer, nullable=False),
     Column("source", String(64), nullable=False),
     # null: it is analysed; else why it is only stored
@@ -109,7 +109,7 @@ conflicting_objects = Table(
     Column("instance_id", ForeignKey(instances.c.id), nullable=False),
     # that these bytes name: a corrected image may count in another one
     Column("study_instance_uid", UID, nullable=False, server_default="", index=True),
-    Column("object_key", OBJECT_KEY, nullable=False),
+    Column("object_key", OBJECT_KEY, nullable=False, index=True),
     Column("source", String(64), nullable=False),
     Column("received_at", Float, nullable=False),
     # null: its pixels are others; else since when another header with the same pixels counts instead
@@ -177,7 +177,7 @@ results = Table(
     Column("sop_class_uid", UID, nullable=False),
     Column("sop_instance_uid", UID, nullable=False, unique=True),
     Column("series_instance_uid", UID, nullable=False),
-    Column("object_key", OBJECT_KEY, nullable=False),
+    Column("object_key", OBJECT_KEY, nullable=False, index=True),
     Column("created_at", Float, nullable=False),
     Column("object_removed_at", Float),
     Index(None, "study_instance_uid"),

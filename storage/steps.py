@@ -50,6 +50,7 @@ class Step(StrEnum):
     BROUGHT_FORWARD = "brought_forward"
     CLOCK_FOLLOWED = "clock_followed"
     STUDIES_REMOVED = "studies_removed"
+    OBJECTS_LET_GO = "objects_let_go"
 
     OBJECT_WRITTEN = "object_written"
     OBJECT_SYNCED = "object_synced"

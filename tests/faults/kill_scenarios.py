@@ -67,6 +67,7 @@ SWEEPS = {
     Step.LEASES_EXPIRED: ("expire_leases", 0),
     Step.BROUGHT_FORWARD: ("bring_forward", 0),
     Step.STUDIES_REMOVED: ("remove_finished_studies", 0),
+    Step.OBJECTS_LET_GO: ("remove_finished_studies", 0),
     Step.OBJECT_REMOVED: ("remove_finished_studies", 0),
     Step.LEFTOVERS_REMOVED: ("remove_leftovers", 1),
     Step.COMMITMENTS_FORGOTTEN: ("forget_commitment_requests", 100),
@@ -75,7 +76,7 @@ SWEEPS = {
 
 
 def sweep(stage: Stage, step: Step, moment: str) -> None:
-    if step in (Step.STUDIES_REMOVED, Step.OBJECT_REMOVED):
+    if step in (Step.STUDIES_REMOVED, Step.OBJECTS_LET_GO, Step.OBJECT_REMOVED):
         stage.reported()
     name, days_ahead = SWEEPS[step]
     stage.start_to_die(step, moment, sweep=name, days_ahead=days_ahead)

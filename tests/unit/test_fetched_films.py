@@ -160,7 +160,7 @@ def test_an_earlier_film_that_hangs_holds_up_a_report_once_and_for_seconds(
 ) -> None:
     process = Hanging()
     monkeypatch.setattr(worker, "AnalysisProcess", lambda *_arguments: process)
-    arrive(folder, is_prior=True)
+    arrive(folder, is_prior=True, object_key=folder.objects.put(b"a film").key)
     one = worker.Worker(Settings(), folder, load_card(SHIPPED), OWNER, lambda: None, lambda: NOW)
     one.step()
     assert process.deadlines == [worker.PATIENCE_SECONDS]

@@ -4,7 +4,9 @@ import pytest
 from sqlalchemy import select, update
 
 from storage import ledger, queue, reception, retention
+from storage.engine import Database
 from storage.folder import DataFolder
+from storage.objects import ObjectStore
 from storage.records import Difference, Receipt
 from storage.schema import deliveries, jobs, results
 from storage.states import State
@@ -186,3 +188,22 @@ def test_what_was_kept_aside_goes_after_its_own_time(delivered: tuple[DataFolder
     receive(folder, instance(object_key=aside), now=LATER)
     assert retention.remove_orphans(folder.database, folder.objects, AGES, LATER) == 0
     assert retention.remove_orphans(folder.database, folder.objects, AGES, LATER + 1) == 1
+
+
+def test_what_comes_again_while_nobody_needs_it_is_not_removed_under_its_sender(
+    delivered: tuple[DataFolder, str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look for what is nobody's and its removal the same bytes are received, and answered with Success."""
+    folder, _, _ = delivered
+    key = folder.objects.put(b"nobody's, and then somebody's").key
+    remove = retention._remove
+
+    def come_again(database: Database, objects: ObjectStore, keys: set[str], aside_since: float) -> int:
+        if key in keys:
+            objects.put(b"nobody's, and then somebody's")
+            receive(folder, instance(7, "9.9.9", object_key=key), now=LATER)
+        return remove(database, objects, keys, aside_since)
+
+    monkeypatch.setattr(retention, "_remove", come_again)
+    assert retention.remove_orphans(folder.database, folder.objects, AGES, LATER) == 0
+    assert folder.objects.holds(key)
