@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from pydicom import Dataset, dcmread
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
@@ -19,6 +19,8 @@ from inference.part10 import read_meta, syntax_of
 from inference.prediction import Reason
 
 DEFAULT_LIMITS = LimitsSettings()
+
+_PIECE: Final = 1024 * 1024  # bytes
 
 
 def open_dicom(path: Path, *, header_only: bool = False, limits: LimitsSettings = DEFAULT_LIMITS) -> Dataset:
@@ -46,9 +48,7 @@ def _require_within(limits: LimitsSettings, path: Path) -> None:
         syntax = syntax_of(read_meta(file))
         content: BinaryIO = file
         if syntax == DeflatedExplicitVRLittleEndian:
-            inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(file.read(), limits.data_set_bytes + 1)
-            if len(inflated) > limits.data_set_bytes:
-                raise ImageRejected(Reason.TOO_LARGE)
+            inflated = _inflated(file, limits.data_set_bytes)
             content = BytesIO(inflated)
         encoding = Encoding(syntax == ImplicitVRLittleEndian, syntax != ExplicitVRBigEndian)
         try:
@@ -58,6 +58,18 @@ def _require_within(limits: LimitsSettings, path: Path) -> None:
             raise ImageRejected(Reason.UNREADABLE_FILE) from error
         except ValueError:
             return
+
+
+def _inflated(file: BinaryIO, most: int) -> bytes:
+    """Inflate the rest of a file, piece by piece, so that a bomb costs no more memory than a piece."""
+    start, length = file.tell(), 0
+    inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+    while piece := inflate.unconsumed_tail or file.read(_PIECE):
+        length += len(inflate.decompress(piece, _PIECE))
+        if length > most:
+            raise ImageRejected(Reason.TOO_LARGE)
+    file.seek(start)
+    return zlib.decompressobj(-zlib.MAX_WBITS).decompress(file.read())
 
 
 @contextmanager
