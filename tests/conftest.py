@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pynetdicom import _config
+from pynetdicom import _config, dimse_messages
 
 from storage.folder import DataFolder
 from tests.builders import PATIENT_DATA
@@ -70,7 +70,7 @@ def _no_patient_data() -> Iterator[None]:
 def _libraries_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give libraries their own settings back after a test in whose process a node received: see dicom_node.intake."""
     monkeypatch.setattr(_config, "STORE_RECV_CHUNKED_DATASET", False)
-    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(dimse_messages, "NamedTemporaryFile", tempfile.NamedTemporaryFile)
 
 
 @pytest.fixture
