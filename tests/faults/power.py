@@ -53,6 +53,12 @@ class Supply:
                 self.stage.node.kill()
             self.disk.power_on(seed)
 
+    def come_to_rest(self, seconds: float) -> None:
+        """Let the node do what is left, for so long at most."""
+        if not self.stage.node.running:
+            self.stage.node.start()
+        self.stage.wait_for_rest(seconds)
+
     def cut_now(self) -> None:
         """Cut the power, and let it come back."""
         self.disk.cut_power(self.stage.node.pid)

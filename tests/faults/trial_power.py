@@ -14,6 +14,8 @@ from tests.faults.power import Supply
 from tests.peers import Pacs
 
 CUTS = 200
+REST_SECONDS = 1800.0
+"""A node that dies before its analysing process has started leaves all its films for the end of the round."""
 ROUND = 20
 """So many cuts on one disk, of which the first is at its first start; then the promises are checked."""
 
@@ -32,6 +34,7 @@ def run(cuts: int = CUTS) -> dict[str, object]:
                     contextlib.redirect_stdout(io.StringIO()),
                 ):
                     _cut(supply, dice, count)
+                    supply.come_to_rest(REST_SECONDS)
                     broken = supply.stage.broken_promises()
                     count["answered"] += len(supply.stage.answered)
                 print(f"{ROUND * (number + 1)} of {cuts}: {broken or 'kept'}", file=sys.stderr, flush=True)
