@@ -5,7 +5,8 @@ import struct
 from pathlib import Path
 from typing import NamedTuple
 
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import build_context
 from pynetdicom.dsutils import encode
 from pynetdicom.pdu import A_ASSOCIATE_RQ
@@ -16,11 +17,15 @@ from pynetdicom.pdu_primitives import (
 )
 
 from dicom_node.associations import VERIFICATION
+from tests.builders import made_uid
 from tests.peers import NODE_AE_TITLE, NodeProcess
 
 OUT_OF_RESOURCES = 0xA7
 """The exit status of dcmtk's storescu where the answer was 0xA7xx."""
 ACCEPTED, REJECTED, DATA, RELEASE, RELEASED = 0x02, 0x03, 0x04, 0x05, 0x06
+
+SETTLED_THREADS = 10
+"""How many more there may be later: the scheduler of the sweeps takes up to ten, as it happens."""
 
 
 class Taken(NamedTuple):
@@ -92,6 +97,17 @@ def echo(port: int, request: bytes, question: bytes) -> None:
             peer.sendall(sent)
             kind, _ = read_pdu(peer)
             assert kind == expected, f"PDU of type {kind} and not {expected}"
+
+
+def another(film: Dataset, study: str, key: str = "1") -> Dataset:
+    """Return the same film as an image of another study: drawing one takes longer than sending it."""
+    made = Dataset(film)
+    made.StudyInstanceUID = made_uid("study", study)
+    made.SeriesInstanceUID = made_uid("series", study)
+    made.SOPInstanceUID = made_uid("image", study, key)
+    made.file_meta = FileMetaDataset()
+    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    return made
 
 
 def sent_until_taken(node: NodeProcess, *films: Path) -> int:

@@ -19,6 +19,7 @@ from dicom_node.admission import ASKING_BY_STRANGERS
 from dicom_node.associations import VERIFICATION
 from tests.builders import chest_film, write
 from tests.load import (
+    SETTLED_THREADS,
     association_request,
     connect,
     echo,
@@ -59,7 +60,7 @@ def is_closed(connection: socket.socket) -> bool:
 
 
 def settled(node: NodeProcess, threads: int) -> None:
-    wait_for(lambda: taken(node.pid).threads <= threads + 2, why="threads stay")
+    wait_for(lambda: taken(node.pid).threads <= threads + SETTLED_THREADS, why="threads stay")
 
 
 def test_associations_and_probes_leave_memory_threads_and_files_as_they_were(receiving: NodeProcess) -> None:

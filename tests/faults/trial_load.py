@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
-from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE
 
@@ -21,7 +20,17 @@ from storage import views
 from storage.folder import DataFolder
 from storage.states import OPEN
 from tests.builders import chest_film, write
-from tests.load import Taken, association_request, connect, echo, echo_request, sent_until_taken, taken
+from tests.load import (
+    SETTLED_THREADS,
+    Taken,
+    another,
+    association_request,
+    connect,
+    echo,
+    echo_request,
+    sent_until_taken,
+    taken,
+)
 from tests.peers import NODE_AE_TITLE, NodeProcess, Pacs, wait_for
 
 SHARE = float(os.environ.get("LOAD", "1"))
@@ -53,7 +62,8 @@ class Watch:
 
     def end(self) -> Taken:
         """Stop looking, once the process is as it was; return what it has then."""
-        wait_for(lambda: taken(self._process).threads <= self.before.threads + 2, 120, "threads stay")
+        most = self.before.threads + SETTLED_THREADS
+        wait_for(lambda: taken(self._process).threads <= most, 120, "threads stay")
         self._ended.set()
         self._thread.join()
         after = taken(self._process)
@@ -109,12 +119,10 @@ def _floods(node: NodeProcess) -> dict[str, object]:
 
 
 def _senders(node: NodeProcess, folder: Path) -> dict[str, object]:
+    large = chest_film(rows=1024, columns=1024)
     sent = [
         [
-            write(
-                chest_film(str(number), study=f"sender {sender}", rows=1024, columns=1024),
-                folder / f"{sender}-{number}.dcm",
-            )
+            write(another(large, f"sender {sender}", str(number)), folder / f"{sender}-{number}.dcm")
             for number in range(FILMS_EACH)
         ]
         for sender in range(SENDERS)
@@ -139,16 +147,15 @@ def _burst(node: NodeProcess, pacs: Pacs, folder: Path) -> dict[str, object]:
     """Send routine images, one study each, as fast as they are taken, and an urgent one between them now and then."""
     in_pacs = pacs.count()
     entity = AE("PACS")
-    entity.add_requested_context(chest_film().SOPClassUID, ExplicitVRLittleEndian)
+    small = chest_film()
+    entity.add_requested_context(small.SOPClassUID, ExplicitVRLittleEndian)
     association = entity.associate("127.0.0.1", node.port, ae_title=NODE_AE_TITLE)
     started = time.monotonic()
     urgent: set[str] = set()
     order: list[str] = []
     for number in range(BURST):
         is_urgent = number % (BURST // URGENT) == BURST // URGENT - 1
-        film = chest_film(study=f"burst {number}")
-        film.file_meta = FileMetaDataset()
-        film.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        film = another(small, f"burst {number}")
         assert association.send_c_store(film, priority=HIGH if is_urgent else ROUTINE).Status == 0x0000
         if is_urgent:
             urgent.add(film.StudyInstanceUID)
