@@ -15,6 +15,7 @@ from config.peers import Destination, ResultKind
 from config.settings import Settings
 from dicom_node.header import read_header
 from dicom_node.results import build_results, encode
+from dicom_node.results.source import text_of
 from dicom_node.results.study import Film, StudyReading
 from dicom_node.results.worklist_message import build_message, message_uid
 from dicom_node.tasks import ResultObject, StudyTask
@@ -50,13 +51,13 @@ class Analyst:
         films = []
         for film in task.films:
             header = read_header(film.path, self._settings.limits)
-            paths[header.SOPInstanceUID] = film.path
+            paths[text_of(header, "SOPInstanceUID")] = film.path
             films.append(Film(header, film.outcome))
-        films.sort(key=lambda film: str(film.header.SOPInstanceUID))
+        films.sort(key=lambda film: text_of(film.header, "SOPInstanceUID"))
 
         def radiograph_of(film: Film) -> Radiograph:
             return read_radiograph(
-                dcmread(paths[film.header.SOPInstanceUID]), self._settings.limits.image_pixels
+                dcmread(paths[text_of(film.header, "SOPInstanceUID")]), self._settings.limits.image_pixels
             )
 
         reading = StudyReading(

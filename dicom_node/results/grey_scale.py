@@ -101,7 +101,7 @@ def _table(header: Dataset, keyword: str) -> Dataset | None:
 
 def _words(item: Dataset, tag: BaseTag) -> bytes:
     """An element's 16-bit words, little endian, whether they were written as numbers or as bytes."""
-    value = item.get_item(tag).value if tag in item else b""
+    value = item.get_item(tag, keep_deferred=True).value if tag in item else b""
     if isinstance(value, bytes):
         return value
     try:

@@ -34,7 +34,7 @@ def decoded(header: Dataset, keyword: str) -> str:
     """The first value of a text, decoded by the header's character set; empty where there is none."""
     if keyword not in header:
         return ""
-    value = header.get_item(keyword).value
+    value = header.get_item(keyword, keep_deferred=True).value
     if isinstance(value, bytes):
         charset = header.original_character_set
         encodings = [charset] if isinstance(charset, str) else list(charset)

@@ -62,6 +62,9 @@ class ImageReference:
         return item
 
 
+# pydicom 3.0.2 converts an empty element when it is got, and raises on a VR that it does not know: keep_deferred.
+
+
 def copy_patient_and_study(header: Dataset, result: Dataset) -> None:
     """Copy the Patient, Clinical Trial and Study modules (PS3.3 C.7.1.1, C.7.1.3, C.7.2.1 to C.7.2.3)."""
     copy_elements(header, result, ("SpecificCharacterSet", *PATIENT_AND_STUDY))
@@ -74,7 +77,7 @@ def copy_elements(header: Dataset, result: Dataset, keywords: Iterable[str]) -> 
     for keyword in keywords:
         tag = tag_for_keyword(keyword)
         if tag is not None and tag in header:
-            element = _copied(header.get_item(tag), encoding)
+            element = _copied(header.get_item(tag, keep_deferred=True), encoding)
             if element is not None:
                 result[tag] = element
     _keep_bytes(result, encoding)
@@ -110,7 +113,7 @@ def text_of(header: Dataset, keyword: str) -> str:
     """
     if keyword not in header:
         return ""
-    value = header.get_item(keyword).value
+    value = header.get_item(keyword, keep_deferred=True).value
     if isinstance(value, bytes):
         text = value.decode("latin-1")
     elif isinstance(value, str | int | float):
@@ -147,7 +150,7 @@ def unsigned_short(header: Dataset, keyword: str) -> int:
     """A number of 16 bits; 0 where absent or senseless."""
     if keyword not in header:
         return 0
-    element = header.get_item(keyword)
+    element = header.get_item(keyword, keep_deferred=True)
     if isinstance(element, RawDataElement) and element.VR in (VR.US, None) and len(element.value or b"") == 2:
         return int.from_bytes(element.value or b"", "little" if element.is_little_endian else "big")
     text = text_of(header, keyword)
@@ -229,7 +232,7 @@ def _sequence(element: DataElement, items: Iterable[Dataset], encoding: _Encodin
         copy = Dataset(parent_encoding=encoding)
         own = encoding
         for tag in sorted(item.keys()):  # the character set, if an item has its own, comes before its texts
-            copied = _copied(item.get_item(tag), own)
+            copied = _copied(item.get_item(tag, keep_deferred=True), own)
             if copied is not None:
                 copy[tag] = copied
             if tag == 0x00080005:

@@ -221,7 +221,7 @@ def receiver(scratch: Path) -> Iterator[list[Target]]:
     folder.database.migrate()
     settings = Settings(
         sources=(Source(name="pacs", ae_title="PACS", hosts=("127.0.0.1",)),),  # type: ignore[arg-type]
-        receiver=ReceiverSettings(port=0, network_timeout_seconds=1.0),
+        receiver=ReceiverSettings(port=0, network_timeout_seconds=10.0),
         limits=LimitsSettings(data_set_megabytes=1),
         storage=StorageSettings(minimum_free_megabytes=0),
     )

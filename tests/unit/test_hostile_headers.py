@@ -2,6 +2,7 @@
 
 import warnings
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,10 +12,13 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from config.peers import ResultKind
+from config.settings import Settings
+from dicom_node.analysis import Analyst
 from dicom_node.results import encode
 from dicom_node.results.study import Film
+from dicom_node.tasks import AnalysedFilm, StudyTask
 from inference.prediction import NotAnalysable, Outcome, Reason
-from tests.builders import NAMES, Name, chest_film
+from tests.builders import NAMES, Name, chest_film, encoded
 from tests.hostile_headers import CASES, Case, put
 from tests.readings import header_of, likely, reading, results_of
 
@@ -183,3 +187,24 @@ def test_no_warning_carries_what_a_header_says_of_a_patient(case: Case) -> None:
         for result in results_of(study).values():
             encode(result)
     assert [str(warning.message) for warning in escaped] == []
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        (b"\x10\x00\x40\x00CS\x02\x00F ", b"\x10\x00\x40\x00QX\x00\x00"),
+        (b"\x08\x00\x18\x00UI", b"\x08\x00\x18\x00QX"),
+        (b"\x20\x00\x0d\x00UI", b"\x20\x00\x0d\x00QX"),
+    ],
+    ids=["empty", "instance", "study"],
+)
+def test_a_representation_that_does_not_exist_keeps_no_report_from_being_made(
+    good: bytes, bad: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "film.dcm"
+    content = encoded(chest_film())
+    assert good in content
+    path.write_bytes(content.replace(good, bad))
+    film = AnalysedFilm(path, NotAnalysable(Reason.UNREADABLE_FILE))
+    [report] = Analyst(Settings()).report(StudyTask((film,), 1, 1.8e9, None))
+    assert report.kind is ResultKind.STRUCTURED_REPORT
