@@ -4,8 +4,9 @@ pynetdicom 3.0.4 reads a PDU of whatever length its header announces into memory
 a time-out: a peer that stops in the middle would hold a connection and two threads for ever, and so would a modality
 that is switched off, or one that sends a message in tiny pieces. It gathers a message without an end in memory, all but
 the data set of a C-STORE, starts a thread for each N-EVENT-REPORT, and queues every other request while the first is
-answered, and dies of a message that comes out of order. All this is mended where a connection opens (EVT_CONN_OPEN), on
-either side. And its time-outs go by the clock that can be set: by the one that cannot, from where this is imported.
+answered, opens a file for each command of a C-STORE that has several, and dies of a message that comes out of order.
+All this is mended where a connection opens (EVT_CONN_OPEN), on either side. And its time-outs go by the clock that can
+be set: by the one that cannot, from where this is imported.
 """
 
 import errno
@@ -24,7 +25,11 @@ from pynetdicom.pdu_primitives import P_DATA
 from dicom_node.logs import where_raised
 
 LONGEST_PDU = 1024 * 1024
-"""Bytes; peers send up to the 128 KiB that we announce, and association requests are smaller still."""
+"""Bytes; peers send up to the 128 KiB that we announce."""
+LONGEST_REQUEST = 256 * 1024
+"""Bytes of what asks for an association: anybody may, and a megabyte of empty items costs seconds. The longest that can
+be meant, 128 contexts with forty transfer syntaxes each, has 112 KB.
+"""
 LONGEST_MESSAGE = 1024 * 1024
 """Bytes of what is kept in memory: a command, a question, an answer, a report about a hundred objects."""
 MOST_UNANSWERED = 16
@@ -59,10 +64,10 @@ def bound(event: evt.Event, seconds: float) -> None:
         _shut(connected)
 
     def receive(nr_bytes: int) -> bytearray:
-        if nr_bytes > LONGEST_PDU or ended.is_set():
-            raise OSError(errno.EMSGSIZE, "PDU or message is too long")
         # what asks for an association is a single small PDU
         has_asked = event.assoc.requestor.primitive is not None
+        if nr_bytes > (LONGEST_PDU if has_asked else LONGEST_REQUEST) or ended.is_set():
+            raise OSError(errno.EMSGSIZE, "PDU or message is too long")
         deadline = time.monotonic() + (seconds if has_asked else event.assoc.acse_timeout or seconds)
         received = bytearray()
         try:
@@ -125,6 +130,7 @@ def _bound_messages(association: Association, seconds: float, cut: Callable[[], 
 
     def receive_bounded(primitive: P_DATA) -> None:
         try:
+            _require_one_command(association.dimse.message, primitive)
             receive(primitive)
         except Exception as error:  # noqa: BLE001 - else it ends pynetdicom's thread, and nobody closes what is open
             _log.warning("message_unreadable", error_type=type(error).__name__, where=where_raised(error))
@@ -156,6 +162,16 @@ def _bound_messages(association: Association, seconds: float, cut: Callable[[], 
     association.dimse.receive_primitive = receive_bounded  # type: ignore[method-assign]
     association.bind(evt.EVT_DIMSE_RECV, count)
     association.bind(evt.EVT_DIMSE_SENT, count)
+
+
+def _require_one_command(message: DIMSEMessage | None, primitive: P_DATA) -> None:
+    """Raise ValueError for a command in the middle of a message: pynetdicom 3.0.4 opens a file for each."""
+    has_command = message is not None and type(message) is not DIMSEMessage
+    for _, value in primitive.presentation_data_value_list:
+        is_command, is_last = value[0] & 1, value[0] & 2
+        if is_command and has_command:
+            raise ValueError("a command in the middle of a message")
+        has_command = has_command or bool(is_command and is_last)
 
 
 def limit(event: evt.Event, most_bytes: int, exceeded: Callable[[], None] = lambda: None) -> None:

@@ -6,7 +6,8 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 
 import pytest
 from pydicom.dataset import Dataset
@@ -23,6 +24,7 @@ from dicom_node.commitment import STORAGE_COMMITMENT
 from dicom_node.receiver import Receiver
 from dicom_node.transport import LONGEST_MESSAGE, MOST_UNANSWERED
 from storage.folder import DataFolder
+from tests.load import association_request
 from tests.peers import wait_for
 
 COMMAND, LAST = 0x01, 0x02  # the bits of a message control header (PS3.8 E.2)
@@ -54,14 +56,16 @@ class Peer:
         assert self.association.is_established
         self._contexts = {cx.abstract_syntax: cx.context_id for cx in self.association.accepted_contexts}
 
-    def say(self, sop_class: str, flags: int, content: bytes, context: int | None = None) -> None:
-        """Send one piece of a message."""
+    def say(
+        self, sop_class: str, flags: int, content: bytes, context: int | None = None, times: int = 1
+    ) -> None:
+        """Send one piece of a message, or several such in one PDU."""
         number = self._contexts[sop_class] if context is None else context
-        value = struct.pack(">LBB", len(content) + 2, number, flags) + content
+        value = (struct.pack(">LBB", len(content) + 2, number, flags) + content) * times
         self.association.dul.socket.socket.sendall(struct.pack(">BBL", 0x04, 0, len(value)) + value)
 
-    def command(self, context: int | None = None, **elements: object) -> None:
-        """Send a whole command that announces a data set."""
+    def command(self, context: int | None = None, times: int = 1, **elements: object) -> None:
+        """Send a whole command that announces a data set, or several such in one PDU."""
         made = Dataset()
         made.CommandGroupLength = 0
         made.MessageID = 1
@@ -70,7 +74,7 @@ class Peer:
             setattr(made, keyword, value)
         made.CommandGroupLength = len(encode(made, True, True)) - 12
         content = encode(made, True, True)
-        self.say(str(elements["AffectedSOPClassUID"]), COMMAND | LAST, content, context)
+        self.say(str(elements["AffectedSOPClassUID"]), COMMAND | LAST, content, context, times)
 
     def is_cut_off(self, seconds: float = 30) -> bool:
         self.association.join(seconds)
@@ -101,6 +105,10 @@ def is_refused(said: Callable[[], None], times: int) -> bool:
     except OSError:
         return True
     return False
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def endless_command(peer: Peer) -> None:
@@ -160,6 +168,39 @@ def test_a_message_that_pynetdicom_cannot_read_leaves_no_file(
     peer.command(context=77, **STORE)  # a context that was never negotiated
     assert peer.is_cut_off()
     wait_for(lambda: not list(folder.objects.incoming.iterdir()))
+    assert is_served(receiving)
+
+
+def heard_by_stranger(receiving: tuple[str, int], said: bytes) -> bytes:
+    """Say something without waiting for an answer, and return what is said to it until the connection ends."""
+    heard = b""
+    with socket.create_connection(receiving, 30) as connection, suppress(ConnectionError):
+        connection.sendall(said)
+        while part := connection.recv(4096):
+            heard += part
+    return heard
+
+
+def test_a_request_for_an_association_that_no_peer_can_mean_is_not_read(receiving: tuple[str, int]) -> None:
+    request = association_request()
+    said = request[6:] + 5 * (
+        b"\x10\0\xff\xff" + 0xFFFF * b"1"
+    )  # application contexts: read, it would be aborted
+    assert heard_by_stranger(receiving, request[:2] + struct.pack(">L", len(said)) + said) == b""
+    assert is_served(receiving)
+
+
+@pytest.mark.parametrize("at_once", [1, 20])
+def test_a_message_with_several_commands_is_cut_off_and_leaves_no_file_open(
+    folder: DataFolder, receiving: tuple[str, int], at_once: int
+) -> None:
+    assert is_served(receiving)
+    before = open_files()
+    peer = Peer(*receiving)
+    is_refused(lambda: peer.command(times=at_once, **STORE), 20 // at_once)
+    assert peer.is_cut_off()
+    wait_for(lambda: not list(folder.objects.incoming.iterdir()))
+    wait_for(lambda: open_files() <= before + 1)
     assert is_served(receiving)
 
 
