@@ -171,7 +171,7 @@ def _copy(source: ObjectStore, target: ObjectStore, objects: Iterable[NeededObje
     lost = []
     for each in objects:
         try:
-            target.copy(source.path(each.key), each.key)
+            target.copy(source, each.key)
         except ObjectMissing:
             lost.append(each)
     return lost

@@ -6,6 +6,7 @@
 A name tells nothing of a patient, the same bytes are kept once, and an altered file is found by its name.
 """
 
+import errno
 import hashlib
 import os
 import secrets
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from storage.errors import ObjectMissing, StorageUnavailable
 
@@ -55,24 +57,25 @@ class ObjectStore:
             raise StorageUnavailable(f"{self.incoming}: {error.strerror}") from error
         return self.adopt(path)
 
-    def copy(self, source: Path, key: str) -> None:
+    def copy(self, source: Self, key: str) -> None:
         """Keep a copy of another store's object. It survives a power loss when this returns.
 
         Raises
         ------
         ObjectMissing
-            There is no such file, or its bytes are not those of the key.
+            There is no such file, its bytes cannot be read, or they are not those of the key.
         StorageUnavailable
             One of the disks is full or answers with an error; nothing was kept.
         """
         path = self.incoming / secrets.token_hex(16)
         try:
-            shutil.copyfile(source, path)
+            shutil.copyfile(source.path(key), path)
         except FileNotFoundError:
             raise ObjectMissing(key) from None
         except OSError as error:
-            path.unlink(missing_ok=True)
-            raise StorageUnavailable(f"{source} to {self.incoming}: {error.strerror}") from error
+            discard(path)
+            source.require(key)  # is it this disk's trouble, or that one's?
+            raise StorageUnavailable(f"{source.path(key)} to {self.incoming}: {error.strerror}") from error
         self.adopt(path, key)
 
     def adopt(self, path: Path, expected_key: str | None = None) -> StoredObject:
@@ -123,14 +126,12 @@ class ObjectStore:
         Raises
         ------
         ObjectMissing
-            There is no such file, or its bytes are not the ones that were stored.
+            There is no such file, its bytes cannot be read, or they are not the ones that were stored.
         """
         try:
             content = self.path(key).read_bytes()
-        except FileNotFoundError:
-            raise ObjectMissing(key) from None
         except OSError as error:
-            raise StorageUnavailable(f"{self._objects}: {error.strerror}") from error
+            raise self._unread(key, error) from error
         if hashlib.sha256(content).hexdigest() != key:
             raise ObjectMissing(key)
         return content
@@ -141,19 +142,23 @@ class ObjectStore:
         Raises
         ------
         ObjectMissing
-            There is no such file, or its bytes are not the ones that were stored.
+            There is no such file, its bytes cannot be read, or they are not the ones that were stored.
         """
         path = self.path(key)
         try:
             with path.open("rb") as file:
                 found = hashlib.file_digest(file, "sha256").hexdigest()
-        except FileNotFoundError:
-            raise ObjectMissing(key) from None
         except OSError as error:
-            raise StorageUnavailable(f"{self._objects}: {error.strerror}") from error
+            raise self._unread(key, error) from error
         if found != key:
             raise ObjectMissing(key)
         return path
+
+    def _unread(self, key: str, error: OSError) -> ObjectMissing | StorageUnavailable:
+        """Return what it means that an object cannot be read: a bad sector is no better tomorrow."""
+        if error.errno in (errno.ENOENT, errno.EIO):
+            return ObjectMissing(key)
+        return StorageUnavailable(f"{self._objects}: {error.strerror}")
 
     def has_any(self) -> bool:
         """Tell whether the store holds an object."""

@@ -118,3 +118,17 @@ def test_a_folder_of_another_user_is_named(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(Path, "exists", forbidden)
     with pytest.raises(StorageUnavailable, match="belongs to another user"):
         DataFolder.existing(tmp_path)
+
+
+def test_an_object_on_a_bad_sector_is_missing_and_costs_a_backup_no_other(
+    store: ObjectStore, tmp_path: Path
+) -> None:
+    key = store.put(b"radiograph").key
+    store.path(key).unlink()
+    store.path(key).symlink_to("/proc/self/mem")  # whoever reads its beginning gets EIO
+    with pytest.raises(ObjectMissing):
+        store.read(key)
+    with pytest.raises(ObjectMissing):
+        store.require(key)
+    with pytest.raises(ObjectMissing):
+        ObjectStore(tmp_path / "backup").copy(store, key)
