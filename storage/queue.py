@@ -236,6 +236,8 @@ def release_leases(connection: Connection, table: Table, now: float, most_attemp
 
 def retry_by_hand(connection: Connection, table: Table, row_ids: list[int], now: float) -> list[int]:
     """Queue what failed, was rejected or dismissed again, with all its attempts, and return the ids of those rows."""
+    if not row_ids:
+        return []  # SQLite would look through all that was ever rejected
     rows = connection.execute(
         update(table)
         .where(table.c.id.in_(row_ids), table.c.state.in_(origins(Event.OPERATOR_RETRIES)))

@@ -301,11 +301,14 @@ def _queue_what_missed_it(connection: Connection, instance_id: int, quiet_second
     study, is_prior = connection.execute(
         select(instances.c.study_instance_uid, instances.c.is_prior).where(instances.c.id == instance_id)
     ).one()
-    of_instance = jobs.c.instance_id == instance_id
-    of_study = (jobs.c.kind == JobKind.REPORT) & (jobs.c.study_instance_uid == study)
     failed = connection.execute(
         select(jobs.c.id, jobs.c.kind).where(
-            or_(of_instance, of_study), jobs.c.state == State.FAILED, jobs.c.reason == OBJECT_MISSING
+            jobs.c.study_instance_uid == study,
+            # any kind: with it SQLite goes by the study, and not through all that failed
+            jobs.c.kind.in_(JobKind),
+            or_(jobs.c.instance_id == instance_id, jobs.c.kind == JobKind.REPORT),
+            jobs.c.state == State.FAILED,
+            jobs.c.reason == OBJECT_MISSING,
         )
     ).all()
     queue.retry_by_hand(connection, jobs, [row.id for row in failed], now)

@@ -1,9 +1,12 @@
 """What happens to a radiograph in the database: received, analysed, reported, late, retried."""
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
 from storage import ledger, queue, reception, retention, views
 from storage.errors import LeaseLost
@@ -376,3 +379,21 @@ def test_an_image_retried_by_hand_gets_its_study_a_new_report(folder: DataFolder
         assert ledger.retry_jobs(connection, [job.id], NOW + 50) == [job.id]
     analyse(folder, NOW + 50)
     assert claimed(folder, JobKind.REPORT, NOW + 50).revision == 2
+
+
+def test_the_same_image_again_looks_at_no_jobs_but_those_of_its_study(folder: DataFolder) -> None:
+    receive(folder, instance())
+    plans: list[str] = []
+
+    def note(
+        _connection: object, cursor: sqlite3.Cursor, statement: str, values: Any, *_more: object
+    ) -> None:
+        with closing(cursor.connection.cursor()) as beside:
+            plans.extend(row[3] for row in beside.execute("EXPLAIN QUERY PLAN " + statement, values))
+
+    with folder.database.write(Step.BY_HAND) as connection:
+        event.listen(connection, "before_cursor_execute", note)
+        reception.receive(connection, instance(), 5.0, NOW)
+    of_jobs = [plan for plan in plans if "jobs" in plan]
+    assert of_jobs
+    assert all("study_instance_uid=?" in plan for plan in of_jobs)
