@@ -7,6 +7,7 @@ watches the clock.
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 
 import structlog
@@ -73,7 +74,9 @@ class Sweeps:
             (self.check_database, HOUR_SECONDS),
             (self.forget_commitment_requests, DAY_SECONDS),
         ):
-            self._scheduler.add_job(_guarded(sweep), "interval", seconds=seconds)
+            # what is done daily is done also where a node is started anew, or its clock is set, every day
+            first = datetime.now(UTC) + timedelta(seconds=min(seconds, HOUR_SECONDS))
+            self._scheduler.add_job(_guarded(sweep), "interval", seconds=seconds, start_date=first)
         if self._reconciles:
             at_night = CronTrigger(hour=NIGHT_HOUR)  # on this machine's clock
             self._scheduler.add_job(_guarded(self.send_missing_again), at_night)

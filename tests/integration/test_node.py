@@ -1,5 +1,6 @@
 """The node put together: what a start takes back, and what the sweeps do."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from config.settings import Settings
 from dicom_node.node import Node, Role
 from dicom_node.results import encode
 from dicom_node.results.structured_report import build_structured_report
-from dicom_node.sweeps import DAY_SECONDS, LEFTOVERS_AFTER_SECONDS, Sweeps
+from dicom_node.sweeps import DAY_SECONDS, HOUR_SECONDS, LEFTOVERS_AFTER_SECONDS, Sweeps
 from storage import queue
 from storage.folder import DataFolder
 from storage.records import JobKind, Result
@@ -101,3 +102,12 @@ def test_the_sweep_removes_what_an_aborted_transfer_left(folder: DataFolder) -> 
     written = left.stat().st_mtime
     assert sweeps.remove_leftovers(written + LEFTOVERS_AFTER_SECONDS) == 0
     assert sweeps.remove_leftovers(written + LEFTOVERS_AFTER_SECONDS + 1) == 1
+
+
+def test_a_node_that_is_started_anew_every_day_sweeps_all_the_same(folder: DataFolder) -> None:
+    sweeps = Sweeps(Settings(), folder, reconciles=False)
+    sweeps.start()
+    first = [job.next_run_time.timestamp() for job in sweeps._scheduler.get_jobs()]
+    sweeps.stop()
+    assert first
+    assert max(first) <= time.time() + HOUR_SECONDS
