@@ -34,10 +34,14 @@ class Loop:
         """Let the next step begin now: there is work."""
         self._wake.set()
 
-    def stop(self, timeout: float) -> None:
-        """Ask the loop to end, and wait for the step that is under way."""
+    def end(self) -> None:
+        """Ask the loop to end after the step that is under way."""
         self._stopping.set()
         self._wake.set()
+
+    def stop(self, timeout: float) -> None:
+        """Ask the loop to end, and wait for the step that is under way."""
+        self.end()
         self._thread.join(timeout)
 
     def _run(self) -> None:

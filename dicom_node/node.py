@@ -119,10 +119,13 @@ class Node:
         self._sweeps.stop()
         if self._fetcher is not None:
             self._fetcher.close()
+        for loop in self._loops():
+            loop.end()
         if self._retrying_worker is not None:
             self._retrying_worker.end()
+        deadline = time.monotonic() + STOP_SECONDS
         for loop in self._loops():
-            loop.stop(STOP_SECONDS)
+            loop.stop(max(0.0, deadline - time.monotonic()))
         for sender in self._senders:
             sender.close()
         for worker in (self._worker, self._retrying_worker):

@@ -16,7 +16,7 @@ def test_a_backup_under_load_is_restored_elsewhere_and_every_result_arrives_once
     own_pacs.start()
     own_node.start()
     assert all(own_node.send(path) == 0 for path in paths[:4])
-    wait_for(lambda: own_node.json("status")["deliveries"]["done"] >= 2)
+    wait_for(lambda: own_node.status()["deliveries"]["done"] >= 2)
     load = threading.Thread(target=lambda: [own_node.send(path) for path in paths[4:8]])
     load.start()
     backup = tmp_path / "backup"

@@ -40,7 +40,7 @@ def test_a_clock_that_is_set_while_results_wait_for_the_pacs_loses_and_delays_no
     answered.add(send(own_node, "back"))
     clock_was_set(own_node, 2)
     answered.add(send(own_node, "after"))
-    wait_for(lambda: own_node.json("status")["jobs"]["done"] == 8, 120, "an image waits for the clock")
+    wait_for(lambda: own_node.status()["jobs"]["done"] == 8, 120, "an image waits for the clock")
     own_pacs.start()
     wait_for(lambda: own_node.settled(4), 120, "a result waits for the clock")
     assert promises.broken(own_node, own_pacs, answered) == []
@@ -57,7 +57,7 @@ def test_a_clock_that_was_set_back_before_a_restart_delays_nothing(
     own_node.kill()
     own_node.start()
     answered.add(send(own_node, "analysed"))
-    wait_for(lambda: own_node.json("status")["deliveries"]["queued"] >= 2)
+    wait_for(lambda: own_node.status()["deliveries"]["queued"] >= 2)
     own_node.kill()
     own_node.set_clock("+0")
     own_node.start()

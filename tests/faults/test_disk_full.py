@@ -129,7 +129,7 @@ def test_nothing_undelivered_is_removed_and_once_it_is_delivered_room_is_made(
         taken = 0
         while association.send_c_store(film(f"{taken}", rows=1500, columns=1400)).Status == 0x0000:
             taken += 1
-            wait_for(lambda: node.json("status")["jobs"]["done"] == 2 * taken, 120)  # noqa: B023
+            wait_for(lambda: node.status()["jobs"]["done"] == 2 * taken, 120)  # noqa: B023
         received = len(list(disk.folder.glob("objects/*/*")))
         wait_for(lambda: "disk_almost_full" in node.log)
         assert len(list(disk.folder.glob("objects/*/*"))) == received == 3 * taken

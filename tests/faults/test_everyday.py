@@ -90,7 +90,7 @@ def test_a_pacs_that_was_down_gets_everything_once_and_no_image_is_analysed_twic
     films = [chest_film(study=f"down {number}") for number in range(5)]
     for number, film in enumerate(films):
         assert own_node.send(write(film, tmp_path / f"{number}.dcm")) == 0
-    waiting = wait_for(lambda: (status := own_node.json("status"))["jobs"]["done"] == 10 and status)
+    waiting = wait_for(lambda: (status := own_node.status())["jobs"]["done"] == 10 and status)
     assert (waiting["deliveries"]["queued"] + waiting["deliveries"]["running"]) == 10
     assert waiting["oldest_waiting_seconds"] > 0
     own_pacs.start()
@@ -231,4 +231,4 @@ def test_a_peer_that_breaks_off_in_the_middle_leaves_nothing_that_counts(
     association.dul.socket.close()
     good = chest_film("good", study="after a broken peer")
     assert node.send(write(good, tmp_path / "good.dcm")) == 0
-    wait_for(lambda: node.json("status")["instances_received"] == before + 1)
+    wait_for(lambda: node.status()["instances_received"] == before + 1)

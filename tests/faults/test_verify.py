@@ -38,7 +38,7 @@ def test_a_lost_image_is_named_with_its_mend_and_sending_it_again_heals_it(
         word in said.stdout for word in ("altered", "ACC-LOST", film.StudyInstanceUID, "send the image again")
     )
     own_node.start()
-    wait_for(lambda: own_node.json("status")["waiting_for_a_person"] == 2)
+    wait_for(lambda: own_node.status()["waiting_for_a_person"] == 2)
     assert {job["reason"] for job in own_node.json("jobs", "--for-a-person")} == {"object_missing"}
     assert own_node.send(path) == 0
     wait_for(lambda: own_pacs.results(film.StudyInstanceUID)[0])
@@ -58,7 +58,7 @@ def test_a_lost_image_is_healed_by_the_archives_copy_in_another_encoding(
     own_node.stop()
     object_of(own_node, film.StudyInstanceUID, "instances").unlink()
     own_node.start()
-    wait_for(lambda: own_node.json("status")["waiting_for_a_person"] == 2)
+    wait_for(lambda: own_node.status()["waiting_for_a_person"] == 2)
     assert own_node.send(path, options="-xi") == 0
     wait_for(lambda: own_pacs.results(film.StudyInstanceUID)[0])
     wait_for(lambda: own_node.settled(1))
@@ -72,14 +72,14 @@ def test_a_lost_result_is_never_sent_and_a_further_report_takes_its_place(
     own_node.start("receive", "analyse")
     film = chest_film(study="lost result", AccessionNumber="ACC-RESULT")
     own_node.send(write(film, tmp_path / "film.dcm"))
-    wait_for(lambda: own_node.json("status")["deliveries"]["queued"] == 2)
+    wait_for(lambda: own_node.status()["deliveries"]["queued"] == 2)
     own_node.stop()
     lost = object_of(own_node, "ACC-RESULT", "deliveries")
     lost.write_bytes(b"something else")
     assert "a further report" in own_node.command("verify").stdout
     own_pacs.start()
     own_node.start()
-    wait_for(lambda: own_node.json("status")["deliveries"]["done"] == 3)
+    wait_for(lambda: own_node.status()["deliveries"]["done"] == 3)
     [failed] = own_node.json("jobs", "--for-a-person")
     assert (failed["reason"], failed["revision"]) == ("object_missing", 1)
     reports = own_pacs.objects(film.StudyInstanceUID)

@@ -122,11 +122,11 @@ def test_status_says_what_runs_and_what_waits_for_a_person(pacs: Pacs, tmp_path:
     assert refusing.json("status")["running"] == ["analyse", "deliver", "receive"]
     film = chest_film(study="refused workitem")
     refusing.send(write(film, tmp_path / "film.dcm"))
-    wait_for(lambda: refusing.json("status")["waiting_for_a_person"] == 1)
+    wait_for(lambda: refusing.status()["waiting_for_a_person"] == 1)
     [waiting] = refusing.json("jobs", "--for-a-person")
     assert (waiting["kind"], waiting["state"]) == ("review_workitem", "rejected")
     assert refusing.command("retry", "--all").stdout.strip() == f"queued again: {waiting['id']}"
-    wait_for(lambda: refusing.json("status")["waiting_for_a_person"] == 1)
+    wait_for(lambda: refusing.status()["waiting_for_a_person"] == 1)
     assert refusing.command("dismiss", waiting["id"]).returncode == 0
     assert refusing.command("dismiss", waiting["id"]).returncode == 1
     assert refusing.json("status")["waiting_for_a_person"] == 0

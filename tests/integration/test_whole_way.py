@@ -169,9 +169,7 @@ def test_the_same_files_sent_twice_change_nothing(node: NodeProcess, pacs: Pacs,
     wait_for(lambda: node.settled(1))
     held, before = pacs.count(), node.json("status")
     assert node.send(path) == 0
-    wait_for(
-        lambda: node.json("status")["instances_received_again"] == before["instances_received_again"] + 1
-    )
+    wait_for(lambda: node.status()["instances_received_again"] == before["instances_received_again"] + 1)
     after = node.json("status")
     assert (after["jobs"], after["deliveries"], pacs.count()) == (before["jobs"], before["deliveries"], held)
 
