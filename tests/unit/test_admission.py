@@ -1,12 +1,13 @@
 """Who is let in, and how refusals are counted: with times and callers as no test could wait for or make."""
 
+from contextlib import AbstractContextManager
 from ipaddress import ip_network
 from threading import Thread
 from typing import cast
 
 import pytest
 from pynetdicom.association import Association
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from config.peers import Source
 from config.settings import Settings
@@ -17,6 +18,7 @@ from storage import views
 from storage.errors import StorageUnavailable
 from storage.folder import DataFolder
 from storage.schema import audit
+from storage.steps import Step
 from tests.instances import NOW
 
 PACS, OTHER, STRANGE = "10.0.0.1", "10.0.0.2", "192.0.2.7"
@@ -224,6 +226,23 @@ def test_what_could_not_be_written_is_written_later(door: Door, monkeypatch: pyt
     door.refuse()
     door.step(1)
     assert door.told == [("STRANGER", STRANGE, 2)]
+
+
+def test_who_is_refused_while_others_are_written_down_is_counted(
+    door: Door, folder: DataFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = folder.database.write
+    with monkeypatch.context() as meanwhile:
+
+        def write_slowly(step: Step) -> AbstractContextManager[Connection]:
+            door.refuse()
+            return write(step)
+
+        door.refuse()
+        meanwhile.setattr(folder.database, "write", write_slowly)
+        door.step()
+    door.refusals.tell_all()
+    assert sum(count for _, _, count in door.told) == 2
 
 
 def test_status_says_how_many_were_refused_in_the_last_day_and_why(door: Door, folder: DataFolder) -> None:
