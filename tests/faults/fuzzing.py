@@ -2,7 +2,7 @@
 
 A target is a function of bytes that returns, or raises one of the room's own exceptions; anything else is a crash.
 Inputs are made of good ones (`tests.builders`) by a generator of random changes: bits, bytes, lengths that lie, pieces
-cut out, repeated, or swapped between two inputs. The same seed gives the same inputs. What crashes or takes too long is
+cut out, repeated, or swapped between two inputs. The same seed gives the same inputs. What crashes or does not end is
 written to a file, by which it can be tried again.
 """
 
@@ -62,8 +62,7 @@ WORDS = (
     b"1.2.3",
 )
 LONGEST_CASE = 200_000  # bytes
-SLOW_SECONDS = 30.0  # on a machine with other work
-HANG_SECONDS = 60
+HANG_SECONDS = 120  # longer than the deadlines of the node itself
 
 
 class Hang(BaseException):
@@ -129,8 +128,6 @@ def fuzz(target: Target, count: int, seed: int, crashes: Path, tally: Tally | No
         took = time.perf_counter() - started
         tally.cases += 1
         tally.seconds += took
-        if took > SLOW_SECONDS:
-            _keep(target, content, f"{took:.1f} seconds", crashes, tally)
         tally.slowest = max(tally.slowest, took)
     return tally
 
