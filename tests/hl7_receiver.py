@@ -12,7 +12,7 @@ import hl7
 from hl7.mllp import HL7StreamReader, HL7StreamWriter, start_hl7_server
 
 from config.hl7 import Hl7Destination
-from dicom_node.demo.archive import free_port
+from tests.ports import free_port
 
 
 @dataclass

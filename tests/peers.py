@@ -20,12 +20,13 @@ import pytest
 from pydicom.dataset import Dataset
 
 from dicom_node.demo.archive import AE_TITLE as PACS_AE_TITLE
-from dicom_node.demo.archive import OrthancArchive, free_port
+from dicom_node.demo.archive import OrthancArchive
 from storage import views
 from storage.engine import Database
 from storage.errors import StorageUnavailable
 from storage.folder import DATABASE_NAME
 from tests.builders import PATIENT_DATA
+from tests.ports import free_port
 
 Found = TypeVar("Found")
 NODE_AE_TITLE = "CXR_NODE"

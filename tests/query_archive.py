@@ -17,9 +17,9 @@ from pydicom.uid import (
 )
 from pynetdicom import AE, evt
 
-from dicom_node.demo.archive import free_port
 from dicom_node.fetcher import STUDY_ROOT_GET
 from dicom_node.find import STUDY_ROOT_FIND
+from tests.ports import free_port
 
 AE_TITLE = "ARCHIVE"
 PENDING = 0xFF00

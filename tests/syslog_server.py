@@ -5,9 +5,9 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from dicom_node.demo.archive import free_port
 from tests.certificates import Authority, Identity
 from tests.peers import tool, wait_for
+from tests.ports import free_port
 
 
 class Received(NamedTuple):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
 
-from dicom_node.demo.archive import free_port
+from tests.ports import free_port
 
 UPS_PUSH = "1.2.840.10008.5.1.4.34.6.1"
 SUCCESS, DUPLICATE, INVALID_VALUE, MISSING, MISSING_VALUE, NOT_SCHEDULED = (

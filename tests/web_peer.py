@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from config.peers import WebDestination
-from dicom_node.demo.archive import free_port
+from tests.ports import free_port
 
 
 @dataclass

@@ -8,7 +8,7 @@ from enum import Enum, auto
 from pynetdicom import AE, StoragePresentationContexts, evt
 from pynetdicom.association import Association
 
-from dicom_node.demo.archive import free_port
+from tests.ports import free_port
 
 AE_TITLE = "ARCHIVE"
 

@@ -12,11 +12,11 @@ from pydicom.dataset import Dataset
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 
 from dicom_node.demo.archive import AE_TITLE as PACS_AE_TITLE
-from dicom_node.demo.archive import free_port
 from inference.card import SHIPPED
 from storage.steps import Step
 from tests.builders import encoded
 from tests.faults.stage import SETTINGS, Stage
+from tests.ports import free_port
 
 FROM_PACS = f"""
 [[sources]]

@@ -12,7 +12,6 @@ from config.peers import Destination
 from config.sections import RetrySettings
 from dicom_node.channels.storage import StorageChannel
 from dicom_node.demo.archive import AE_TITLE as PACS_AE_TITLE
-from dicom_node.demo.archive import free_port
 from dicom_node.results.encoding import encode
 from dicom_node.results.structured_report import build_structured_report
 from dicom_node.sender import Sender
@@ -25,6 +24,7 @@ from tests.builders import chest_film, write
 from tests.faults.bad_archives import AE_TITLE, AnsweringArchive, ArchiveLine, Line
 from tests.instances import NOW, OWNER, analyse, instance, receive, report
 from tests.peers import NodeProcess, Pacs, wait_for
+from tests.ports import free_port
 from tests.readings import film, likely, reading
 
 ARRIVED, WAITS, REFUSED = ("done",), ("queued", "running"), ("rejected",)

@@ -9,9 +9,9 @@ from pydicom import dcmread
 
 from dicom_node.cli import COMMANDS
 from dicom_node.demo.archive import AE_TITLE as PACS_AE_TITLE
-from dicom_node.demo.archive import free_port
 from tests.builders import chest_film, write
 from tests.peers import NodeProcess, Pacs, wait_for
+from tests.ports import free_port
 
 
 def dicom_node(*words: str, folder: Path | None = None) -> "subprocess.CompletedProcess[str]":

@@ -20,9 +20,9 @@ from pydicom.uid import UID, ComprehensiveSRStorage, SecondaryCaptureImageStorag
 from pynetdicom import AE, StoragePresentationContexts, evt
 
 from config.load import load_settings
-from dicom_node.demo.archive import free_port
 from tests.builders import chest_film, encoded
 from tests.peers import wait_for
+from tests.ports import free_port
 
 DOCKER = Path(__file__).parents[2] / "docker"
 NODE = load_settings(DOCKER / "node.toml").node.ae_title

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
-from dicom_node.demo.archive import free_port
 from tests.builders import chest_film, encoded, made_uid, write
 from tests.peers import NodeProcess, Pacs, wait_for
+from tests.ports import free_port
 
 
 def verdicts(node: NodeProcess, *words: str) -> tuple[int, list[str]]:

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from dicom_node.demo.archive import free_port
 from tests.builders import NAMES, chest_film, write
 from tests.peers import NodeProcess, Pacs, tool, wait_for
+from tests.ports import free_port
 
 DCMJS_DIMSE = Path(__file__).parents[2] / ".peers" / "dcmjs-dimse-0.3.3" / "node_modules" / "dcmjs-dimse"
 MANAGER = Path(__file__).parent / "worklist_manager" / "manager.cjs"

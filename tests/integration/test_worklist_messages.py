@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from pydicom.dataset import Dataset
 
-from dicom_node.demo.archive import free_port
 from tests.builders import NAMES, chest_film, write
 from tests.hl7_receiver import Receiver, field_of
 from tests.peers import NodeProcess, wait_for
+from tests.ports import free_port
 
 ALL_LIKELY = "[model]\nuncertain = [0, 0]"
 HL7 = """

@@ -23,7 +23,6 @@ from dicom_node.commitment import (
     STORAGE_COMMITMENT_INSTANCE,
     Committer,
 )
-from dicom_node.demo.archive import free_port
 from dicom_node.receiver import Receiver
 from dicom_node.sender import Sender
 from dicom_node.sweeps import DAY_SECONDS, Sweeps
@@ -35,6 +34,7 @@ from storage.schema import deliveries
 from storage.states import State
 from storage.steps import Step
 from tests.instances import NOW, OWNER, analyse, instance, receive, report
+from tests.ports import free_port
 
 NO_SUCH_OBJECT = 0x0112
 UID = "2.25.1"

@@ -26,13 +26,13 @@ from dicom_node.channels.storage import StorageChannel
 from dicom_node.cli import main
 from dicom_node.commitment import STORAGE_COMMITMENT, Committer
 from dicom_node.conformance import statement
-from dicom_node.demo.archive import free_port
 from dicom_node.errors import DeliveryFault
 from dicom_node.fetcher import Fetcher
 from dicom_node.holdings import holdings_of
 from dicom_node.receiver import Receiver
 from storage.folder import DataFolder
 from tests.instances import OWNER
+from tests.ports import free_port
 
 DOCUMENT = Path("docs/conformance.md")
 CELL = re.compile(r"`([0-9.]+)`")

@@ -12,7 +12,6 @@ from config.peers import Destination, Source
 from config.sections import PriorsSettings
 from config.settings import Settings
 from dicom_node import earlier_films, fetcher
-from dicom_node.demo.archive import free_port
 from dicom_node.fetcher import STUDY_ROOT_GET, STUDY_ROOT_MOVE, USEFUL_SECONDS, Fetcher
 from dicom_node.find import STUDY_ROOT_FIND
 from dicom_node.intake import NOT_AUTHORIZED, OUT_OF_RESOURCES
@@ -25,6 +24,7 @@ from storage.states import State
 from storage.steps import Step
 from tests.fetches import EARLIER, STUDY, arrive, fetched, film_on, outcomes
 from tests.instances import NOW, OWNER
+from tests.ports import free_port
 from tests.query_archive import AE_TITLE, PENDING, Answers, QueryArchive
 
 

@@ -13,7 +13,6 @@ from config.hl7 import Hl7Destination
 from config.sections import RetrySettings
 from dicom_node.channels.channel import Delivered
 from dicom_node.channels.mllp import ANSWER_SECONDS, MllpChannel, control_id
-from dicom_node.demo.archive import free_port
 from dicom_node.errors import PeerUnreachable, ResultRefused, TransferFailed
 from dicom_node.results.worklist_message import build_message
 from dicom_node.sender import Sender
@@ -25,6 +24,7 @@ from storage.states import State
 from storage.steps import Step
 from tests.hl7_receiver import Receiver
 from tests.instances import NOW, OWNER, analyse, instance, receive, report
+from tests.ports import free_port
 from tests.readings import film, likely, reading
 from tests.unit.test_sender import Clock, rows
 

@@ -15,7 +15,6 @@ from sqlalchemy import select, update
 from config.peers import Destination
 from config.settings import Settings
 from dicom_node.associations import UNCOMPRESSED, open_association
-from dicom_node.demo.archive import free_port
 from dicom_node.errors import QueryFailed
 from dicom_node.find import STUDY_ROOT_FIND, find
 from dicom_node.holdings import holdings_of
@@ -28,6 +27,7 @@ from storage.schema import deliveries, results
 from storage.states import State
 from storage.steps import Step
 from tests.instances import NOW, OWNER, analyse, claim_delivery, instance, receive, report, result
+from tests.ports import free_port
 from tests.web_peer import WebPeer
 
 STUDY = "1.2.3"

@@ -23,7 +23,6 @@ from sqlalchemy import select
 from config.peers import Destination
 from config.sections import RetrySettings
 from dicom_node.channels.storage import StorageChannel
-from dicom_node.demo.archive import free_port
 from dicom_node.results.encoding import encode
 from dicom_node.results.structured_report import build_structured_report
 from dicom_node.sender import Sender
@@ -34,6 +33,7 @@ from storage.schema import deliveries
 from storage.states import State
 from storage.steps import Step
 from tests.instances import NOW, OWNER, analyse, instance, receive, report
+from tests.ports import free_port
 from tests.readings import film, likely, reading
 
 ALL_CLASSES = [Comprehensive3DSRStorage, ComprehensiveSRStorage, SecondaryCaptureImageStorage]
