@@ -1,15 +1,24 @@
 """A short run of the fuzzer over everything that reads a stranger's bytes; `trial_fuzzing` has a million cases."""
 
+import logging
 import struct
 from pathlib import Path
 
 import pytest
 
+from dicom_node.logs import LIBRARIES
 from tests.faults import trial_fuzzing
 from tests.faults.fuzz_targets import receiver
 from tests.faults.fuzzing import Target, cases, fuzz
 
 FEW = {"association, DIMSE and data set": 150, "film in the analysing process": 60}
+
+
+@pytest.fixture(autouse=True)
+def _libraries_are_silent(caplog: pytest.LogCaptureFixture) -> None:
+    """As in a node, where they would print what data sets hold: see dicom_node.logs."""
+    for name in LIBRARIES:
+        caplog.set_level(logging.CRITICAL, logger=name)
 
 
 @pytest.mark.parametrize("name", trial_fuzzing.CASES)
