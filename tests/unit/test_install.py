@@ -16,7 +16,7 @@ import pytest
 REPOSITORY = Path(__file__).parents[2]
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 MAKE = shutil.which("make")
-DEBIAN_PEERS = "dcmtk orthanc orthanc-dicomweb chromium"
+DEBIAN_PEERS = "dcmtk orthanc orthanc-dicomweb rsyslog rsyslog-openssl chromium fuse3 faketime"
 
 # Stands where pip would: writes down how it was called, and fails for the indexes that it is told to fail for.
 FAKE_PIP = """
@@ -322,7 +322,7 @@ def bin_folder(tmp_path: Path) -> Path:
     """A PATH with little more than a shell, and an apt-get that writes down what it is asked for."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    for tool in ("sh", "env", "cat", "rm", "mkdir", "sha256sum"):
+    for tool in ("sh", "env", "cat", "ls", "rm", "mkdir", "sha256sum"):
         found = shutil.which(tool)
         assert found
         (folder / tool).symlink_to(found)
@@ -340,7 +340,7 @@ def peers(bin_folder: Path) -> tuple[str, list[str]]:
     """What the script says on a machine with nothing but these programs, and what apt-get was asked for."""
     script = (REPOSITORY / ".ci" / "peers").read_text().replace("$PATH:/usr/sbin", "$PATH")
     result = subprocess.run(
-        [bin_folder / "sh", "-c", script.replace("/usr/share", str(bin_folder.parent))],
+        [bin_folder / "sh", "-c", re.sub("/usr/(share|lib)", str(bin_folder.parent), script)],
         cwd=bin_folder.parent,
         env={"PATH": str(bin_folder)},
         capture_output=True,
@@ -358,11 +358,13 @@ def test_missing_peers_are_installed_where_root_can(bin_folder: Path) -> None:
 
 
 def test_peers_that_are_there_are_left_alone(bin_folder: Path) -> None:
-    for name in ("storescu", "storescp", "dcmdump", "dsrdump", "Orthanc", "chromium"):
+    dcmtk = ("storescu", "storescp", "dcmdump", "dsrdump")
+    for name in (*dcmtk, "Orthanc", "chromium", "rsyslogd", "fusermount3", "faketime"):
         program(bin_folder, name)
-    plugin = bin_folder.parent / "orthanc" / "plugins" / "libOrthancDicomWeb.so"
-    plugin.parent.mkdir(parents=True)
-    plugin.touch()
+    for name in ("orthanc/plugins/libOrthancDicomWeb.so", "x86_64-linux-gnu/rsyslog/lmnsd_ossl.so"):
+        plugin = bin_folder.parent / name
+        plugin.parent.mkdir(parents=True)
+        plugin.touch()
     for name in ("ohif-3.13.2", "dcmjs-dimse-0.3.3"):
         (bin_folder.parent / ".peers" / name).mkdir(parents=True)
     assert peers(bin_folder) == ("", [])
@@ -370,7 +372,7 @@ def test_peers_that_are_there_are_left_alone(bin_folder: Path) -> None:
 
 def test_only_the_missing_peer_is_installed(bin_folder: Path) -> None:
     program(bin_folder, "Orthanc")
-    assert peers(bin_folder)[1][1].endswith("--no-install-recommends dcmtk orthanc-dicomweb chromium")
+    assert peers(bin_folder)[1][1].endswith(DEBIAN_PEERS.replace("orthanc ", ""))
 
 
 def test_where_root_cannot_the_command_is_said(bin_folder: Path) -> None:
