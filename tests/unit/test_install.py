@@ -447,7 +447,7 @@ def run_tests(folder: Path, module: str, ci: str) -> dict[str, int]:
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", folder],
         cwd=folder,
-        env={**os.environ, "CI": ci},
+        env={**os.environ, "CI": ci, "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
         text=True,
         check=False,
