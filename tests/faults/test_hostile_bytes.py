@@ -187,6 +187,7 @@ def test_decoders_run_in_the_analysing_process_alone(
         raise AssertionError("decoded")
 
     decoded: list[str] = []
+    films, sop_instance = whole_films(), chest_film().SOPInstanceUID  # drawn from a decoded one
     for place in (
         "gdcm.ImageReader",
         "gdcm.Image",
@@ -196,7 +197,6 @@ def test_decoders_run_in_the_analysing_process_alone(
         "zlib.decompress",
     ):
         monkeypatch.setattr(place, trap)
-    films = whole_films()
     settings = Settings(
         sources=(Source(name="pacs", ae_title="PACS", hosts=("127.0.0.1",)),),  # type: ignore[arg-type]
         receiver=ReceiverSettings(port=0),
@@ -209,7 +209,6 @@ def test_decoders_run_in_the_analysing_process_alone(
     for syntax, film in syntaxes.items():
         association = association_with(port, syntax)
         association._reactor_checkpoint.clear()
-        sop_instance = chest_film().SOPInstanceUID
         for _ in range(2):
             answer = store(association, sop_instance, data_set_of(film))
             assert answer.Status == 0x0000
