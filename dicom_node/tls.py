@@ -1,8 +1,9 @@
 """What `[tls]` names, as OpenSSL takes it: the node's certificate, whom it trusts, and in which versions and ciphers.
 
 The profile is that of BCP 195 (RFC 8996, RFC 9325; PS3.15 B.12): TLS 1.2 and 1.3, and under 1.2 only suites that
-authenticate what they encrypt, with ephemeral keys on elliptic curves (RFC 9325 section 4.2). Nothing is resumed:
-every connection shows its certificate anew, so that one that was revoked a minute ago opens none.
+authenticate what they encrypt, with ephemeral keys on elliptic curves (RFC 9325 section 4.2). No session
+tickets are given. Python 3.11 cannot keep OpenSSL from resuming a session of TLS 1.2 by its ID; a file that has changed
+makes a new context, which knows no sessions.
 
 Files are looked at for each new connection, and read again when one has changed.
 """
