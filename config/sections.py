@@ -24,8 +24,8 @@ class ReceiverSettings(Section):
     tls: bool = False
     require_known_source: bool = True
     study_quiet_seconds: float = Field(default=2.0, ge=0, le=3600)
-    maximum_associations: int = Field(default=128, ge=1, le=400)
-    maximum_associations_per_source: int = Field(default=64, ge=1, le=400)
+    maximum_associations: int = Field(default=128, ge=1, le=256)
+    maximum_associations_per_source: int = Field(default=64, ge=1, le=256)
     network_timeout_seconds: float = Field(default=60.0, ge=1, le=3600)
 
 

@@ -7,6 +7,7 @@ that cannot be kept is received to its end all the same, and nothing of it stays
 
 import os
 import secrets
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -14,10 +15,13 @@ from typing import Self
 import structlog
 
 from dicom_node.errors import DataSetEndless, DataSetRefused
+from storage.errors import StorageUnavailable
 from storage.objects import discard
 
 CANNOT_UNDERSTAND = 0xC000
 OUT_OF_RESOURCES = 0xA700
+LOOK_BYTES = 16_000_000
+"""After so many the disk is looked at again: what comes over all associations at once could fill it otherwise."""
 
 _log = structlog.get_logger()
 
@@ -25,16 +29,19 @@ _log = structlog.get_logger()
 class ArrivingFile:
     """What pynetdicom needs of a NamedTemporaryFile, in `folder`, for a data set of at most `most_bytes`.
 
-    `refusal` is why the data set is not kept, or None; with one from the start nothing is written at all.
+    `refusal` is why the data set is not kept, or None. `require_room` is asked at the start, when nothing is written
+    yet, and every LOOK_BYTES; it raises DataSetRefused or StorageUnavailable.
     """
 
-    def __init__(self, folder: Path, most_bytes: int, refusal: DataSetRefused | None = None) -> None:
+    def __init__(self, folder: Path, most_bytes: int, require_room: Callable[[], None]) -> None:
         self.name = str(folder / f"{secrets.token_hex(16)}.dcm")
-        self.refusal = refusal
+        self.refusal: DataSetRefused | None = None
+        self._require_room = require_room
         self._most_bytes = most_bytes
-        self._received = 0
+        self._received = self._looked_at = 0
         self._descriptor: int | None = None
-        if refusal is None:
+        self._look()
+        if self.refusal is None:
             try:
                 self._descriptor = os.open(
                     self.name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600
@@ -61,6 +68,8 @@ class ArrivingFile:
         if self.refusal is None and self._received > self._most_bytes:
             megabytes = self._most_bytes // 1_000_000
             self._abandon(DataSetRefused(CANNOT_UNDERSTAND, f"data set is larger than {megabytes} MB"))
+        if self._received - self._looked_at >= LOOK_BYTES:
+            self._look()
         if self._descriptor is not None:
             try:
                 left = memoryview(content)
@@ -79,6 +88,17 @@ class ArrivingFile:
             descriptor, self._descriptor = self._descriptor, None
             with suppress(OSError):  # what counts is the fsync, which comes later
                 os.close(descriptor)
+
+    def _look(self) -> None:
+        self._looked_at = self._received
+        if self.refusal is not None:
+            return
+        try:
+            self._require_room()
+        except DataSetRefused as refusal:
+            self._abandon(refusal)
+        except StorageUnavailable:
+            self._abandon(DataSetRefused(OUT_OF_RESOURCES, "cannot be stored now"))
 
     def _abandon(self, refusal: DataSetRefused) -> None:
         self.refusal = refusal

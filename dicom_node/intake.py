@@ -4,6 +4,7 @@ A data set goes from the socket to a file in the store's `incoming` folder as it
 in pieces when `STORE_RECV_CHUNKED_DATASET` is set).
 """
 
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,7 +25,7 @@ from dicom_node.header import Identity, is_ordered_urgently, read_identity
 from dicom_node.logs import where_raised
 from dicom_node.results.equipment import MANUFACTURER
 from storage import audit, fetches, reception, retention
-from storage.errors import ObjectMissing, StorageError, StorageUnavailable
+from storage.errors import DatabaseBusy, ObjectMissing, StorageError, StorageUnavailable
 from storage.folder import DataFolder
 from storage.objects import discard
 from storage.records import OWN_RESULT, Difference, KnownObject, Receipt, ReceivedInstance
@@ -76,6 +77,7 @@ class Intake:
         self._folder = folder
         self._received = received
         self._stopping = False
+        self._comparing = threading.Lock()
         # pynetdicom has no argument for these two: the first is its module's setting, the second is what it writes
         # to, which must lie on the disk of the object store for a rename to be atomic.
         _config.STORE_RECV_CHUNKED_DATASET = True
@@ -136,8 +138,10 @@ class Intake:
         )
         try:
             receipt = self._enter(instance, origin, is_urgent=is_urgent)
+        except DatabaseBusy:
+            raise  # the sweep finds the file: who stood in line once more would let the sender hang up
         except Exception:
-            with suppress(StorageError, OSError):  # else the sweep finds it
+            with suppress(StorageError, OSError):  # as above
                 retention.take_back(self._folder.database, self._folder.objects, stored.key)
             raise
         log = _log.warning if receipt is Receipt.CONFLICT else _log.info
@@ -157,14 +161,9 @@ class Intake:
 
     def _arriving(self, **_mode: object) -> ArrivingFile:
         """Begin the file of a data set; where there is no room for one, the disk is spared it."""
-        refusal = None
-        try:
-            self._require_room()
-        except DataSetRefused as refused:
-            refusal = refused
-        except StorageUnavailable:
-            refusal = DataSetRefused(OUT_OF_RESOURCES, "cannot be stored now")
-        return ArrivingFile(self._folder.objects.incoming, self._settings.limits.data_set_bytes, refusal)
+        return ArrivingFile(
+            self._folder.objects.incoming, self._settings.limits.data_set_bytes, self._require_room
+        )
 
     def _require_room(self) -> None:
         if self._stopping:
@@ -194,7 +193,7 @@ class Intake:
             differs = self._difference(known, instance)
             with self._folder.database.write(Step.INSTANCE_RECEIVED) as connection:
                 if not self._folder.objects.holds(instance.object_key):
-                    raise StorageUnavailable("the same bytes could not be entered by another association")
+                    raise StorageUnavailable("what came is gone again")  # swept as nobody's: rare
                 counting = reception.known_object(connection, instance.sop_instance_uid)
                 if counting == known:
                     receipt = reception.receive(
@@ -231,7 +230,8 @@ class Intake:
             kept = objects.require(known.key)
         except ObjectMissing:
             return Difference.LOST if known.is_kept else Difference.IMAGE
-        return difference(kept, objects.path(instance.object_key), self._settings.limits)
+        with self._comparing:  # a header may take a hundred megabytes
+            return difference(kept, objects.path(instance.object_key), self._settings.limits)
 
 
 def stored_only(identity: Identity, *, analyse_secondary_capture: bool) -> str | None:

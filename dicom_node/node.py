@@ -34,6 +34,10 @@ from storage.steps import Step
 from storage.verification import check_rights
 
 STOP_SECONDS = 20.0
+MOST_DEATHS = 10
+"""So often may the node be killed over a job until it fails: no image is decoded in this process, so that it is seldom
+the job's fault.
+"""
 
 _log = structlog.get_logger()
 
@@ -210,7 +214,7 @@ class Node:
     def _take_back(self) -> None:
         """Queue what this role's killed predecessor was doing: the role's lock says that it is gone."""
         now = time.time()
-        attempts = self._settings.retry.analyse_attempts
+        attempts = max(MOST_DEATHS, self._settings.retry.analyse_attempts)
         taken_back = not_asked = 0
         with self._folder.database.write(Step.NODE_STARTED) as connection:
             if Role.ANALYSE in self._roles:

@@ -64,7 +64,7 @@ class Receiver:
         self._folder = folder
         self._intake = Intake(settings, folder, received)
         self._admission = Admission(settings)
-        self._refusals = Refusals(folder, self._tell_refusals)
+        self._refusals = Refusals(folder, settings.has_source_at, self._tell_refusals)
         self._telling = Loop("refusals", self._refusals.step)
         self._server: Listener | None = None
 
@@ -91,7 +91,7 @@ class Receiver:
             entity.add_supported_context(context.sop_class, list(context.transfer_syntaxes), **roles)
         handlers: list[evt.EventHandlerType] = [
             *self._securing(entity.acse_timeout),
-            (evt.EVT_CONN_OPEN, bound, [receiver.network_timeout_seconds]),
+            (evt.EVT_CONN_OPEN, bound, [receiver.network_timeout_seconds, self._write_refusal]),
             (evt.EVT_CONN_OPEN, wait_for_request),
             (evt.EVT_CONN_CLOSE, remove_partial),
             (evt.EVT_CONN_CLOSE, give_up_waiting),

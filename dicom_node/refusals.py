@@ -21,7 +21,9 @@ SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 600.0
 FORGOTTEN_AFTER_SECONDS = LONGEST_SECONDS
 """Who is refused again after so long is written down at once, as for the first time."""
 REMEMBERED = 50
-"""Different callers; of all others together only their reason is written down."""
+"""Different callers at addresses of sources, and as many elsewhere, so that strangers hide no source that is set up
+wrongly; of all others together only their reason is written down.
+"""
 OTHERS = ""
 AFTER_FAULT_SECONDS = 10.0
 
@@ -53,13 +55,18 @@ class _Count:
 class Refusals:
     """Counts refusals and writes them into log and audit trail.
 
-    `is_waited_for` is called when there is one to write.
+    `is_waited_for` is called when there is one to write; `is_known` tells whether a source is at an address.
     """
 
     def __init__(
-        self, folder: DataFolder, is_waited_for: Callable[[], None], clock: Callable[[], float] = time.time
+        self,
+        folder: DataFolder,
+        is_known: Callable[[str], bool],
+        is_waited_for: Callable[[], None],
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._folder = folder
+        self._is_known = is_known
         self._is_waited_for = is_waited_for
         self._clock = clock
         self._counting = threading.Lock()
@@ -70,7 +77,7 @@ class Refusals:
         now = self._clock()
         caller = Caller(_printable(ae_title), address, reason)
         with self._counting:
-            if caller not in self._counts and len(self._counts) >= REMEMBERED:
+            if caller not in self._counts and self._like(address) >= REMEMBERED:
                 caller = Caller(OTHERS, OTHERS, reason)
             count = self._counts.setdefault(caller, _Count(now))
             count.untold += 1
@@ -78,6 +85,10 @@ class Refusals:
             is_first = count.untold == 1
         if is_first:
             self._is_waited_for()
+
+    def _like(self, address: str) -> int:
+        is_known = self._is_known(address)
+        return sum(self._is_known(caller.address) == is_known for caller in self._counts if caller.address)
 
     def step(self) -> float:
         """Write down what is due; return after how many seconds to come back."""

@@ -46,10 +46,13 @@ _log = structlog.get_logger()
 timer.time = SimpleNamespace(time=time.monotonic)  # type: ignore[attr-defined, assignment]
 
 
-def bound(event: evt.Event, seconds: float) -> None:
+def bound(
+    event: evt.Event, seconds: float, refused: Callable[[evt.Event, str], None] = lambda _event, _reason: None
+) -> None:
     """End a connection whose peer takes longer than `seconds` for a PDU, or sends too much or what cannot be read.
 
-    A message may take those and what the slowest line needs for as many bytes.
+    A message may take those and what the slowest line needs for as many bytes. `refused` is called where there is no
+    association yet: anybody may send that.
     """
     connection = event.assoc.dul.socket
     if connection is None or connection.socket is None:  # closed again already
@@ -87,10 +90,10 @@ def bound(event: evt.Event, seconds: float) -> None:
 
     connection.recv = receive  # type: ignore[method-assign]
     _bound_messages(event.assoc, seconds, cut)
-    _bound_order(event.assoc)
+    _bound_order(event.assoc, lambda: refused(event, "what it sends cannot be read"))
 
 
-def _bound_order(association: Association) -> None:
+def _bound_order(association: Association, refused: Callable[[], None]) -> None:
     """End a connection whose peer says something that the upper layer cannot read or has no place for (PS3.8 9.2.3).
 
     pynetdicom 3.0.4's thread dies of it and leaves the socket open: for one where the peer does not wait for the answer
@@ -103,7 +106,10 @@ def _bound_order(association: Association) -> None:
         try:
             act(event)
         except Exception as error:  # noqa: BLE001 - as above: it is the last that this thread does
-            _log.warning("message_unreadable", error_type=type(error).__name__, where=where_raised(error))
+            if association.is_established:
+                _log.warning("message_unreadable", error_type=type(error).__name__, where=where_raised(error))
+            else:
+                refused()
             association.is_established = False
             association._kill = upper_layer._kill_thread = True
             if upper_layer.socket is not None:

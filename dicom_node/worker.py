@@ -47,6 +47,8 @@ STORAGE_SECONDS = 10.0
 """How long the disk is given before a job is tried again that it had no room for."""
 REFUSED_SECONDS = 30.0
 """Films wait for a person to mend the model: how soon to look whether that was done."""
+NOT_STARTED_SECONDS = 10.0
+"""An analysing process that dies before its model is loaded costs a second of a core each time."""
 PATIENCE_SECONDS = 5.0
 """How long what is new waits for an image or a report before it: ten times what a large one takes. An earlier film
 gets no more, and one try: a report that falls due must not wait for a broken one."""
@@ -135,11 +137,7 @@ class Worker:
         if self._retries and wait > 0:
             self._process.stop()  # seldom needed, and it holds a model in memory
             return wait
-        try:
-            self._process.ensure_started()
-        except ModelRefused as error:
-            _log.error("model_refused", reason=str(error))
-            return REFUSED_SECONDS
+        wait = max(wait, self._start())
         if wait > 0:
             return wait
         kinds = (JobKind.REPORT, JobKind.ANALYSE)
@@ -148,6 +146,19 @@ class Worker:
         if job is None:
             return BLOCKED_SECONDS
         self._do(job)
+        return 0.0
+
+    def _start(self) -> float:
+        """Have the child ready; return after how many seconds to try again where it is not."""
+        try:
+            self._process.ensure_started()
+        except ModelRefused as error:
+            _log.error("model_refused", reason=str(error))
+            return REFUSED_SECONDS
+        except AnalysisDied as error:
+            if not self._ending:
+                _log.error("analysis_not_started", reason=error.reason)
+            return NOT_STARTED_SECONDS
         return 0.0
 
     def _do(self, job: Job) -> None:

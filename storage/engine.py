@@ -22,7 +22,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.exc import DatabaseError, IntegrityError, ProgrammingError
 
-from storage.errors import DatabaseDamaged, DatabaseTooNew, StorageUnavailable
+from storage.errors import DatabaseBusy, DatabaseDamaged, DatabaseTooNew, StorageUnavailable
 from storage.steps import Step
 
 BUSY_SECONDS = 10
@@ -158,7 +158,7 @@ class Database:
     @contextmanager
     def _in_line(self) -> Iterator[None]:
         if not self._writer.acquire(timeout=BUSY_SECONDS):
-            raise StorageUnavailable(f"{self.path}: too many writers wait for a slow or locked database")
+            raise DatabaseBusy(f"{self.path}: too many writers wait for a slow or locked database")
         try:
             yield
         finally:
@@ -208,7 +208,8 @@ def _fault(path: Path, step: str, error: BaseException | None) -> StorageUnavail
     if code in _DAMAGED:
         return DatabaseDamaged(path, f"{step}{error}")
     mend = _MENDS.get(code)
-    return StorageUnavailable(f"{path}: {step}{error}" + (f"; {mend}" if mend else ""))
+    kind = DatabaseBusy if code == sqlite3.SQLITE_BUSY else StorageUnavailable
+    return kind(f"{path}: {step}{error}" + (f"; {mend}" if mend else ""))
 
 
 def _prepare_connection(dbapi_connection: sqlite3.Connection, _record: object) -> None:

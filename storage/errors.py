@@ -1,7 +1,8 @@
 """What can go wrong in this room.
 
 StorageError
-├── StorageUnavailable   retry: the database is busy, the disk is full or answers with an error
+├── StorageUnavailable   retry: the disk is full or answers with an error
+│   ├── DatabaseBusy     retry: others write to the database, and the caller has waited for long already
 │   └── DatabaseDamaged  stop at the start, retry while running: only a backup mends it
 ├── LeaseLost            drop: another worker owns the job by now; what was computed is not kept
 ├── ObjectMissing        reject: the object store has no such object, or its bytes were altered
@@ -18,6 +19,10 @@ class StorageError(Exception):
 
 class StorageUnavailable(StorageError):
     """The database or the disk cannot do this now; the same call may succeed later."""
+
+
+class DatabaseBusy(StorageUnavailable):
+    """Others write to the database, longer than anybody waits."""
 
 
 class DatabaseDamaged(StorageUnavailable):

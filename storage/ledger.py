@@ -274,7 +274,7 @@ def retry_jobs(connection: Connection, job_ids: list[int], now: float) -> list[i
     studies = connection.execute(
         select(jobs.c.study_instance_uid)
         .join(instances, instances.c.id == jobs.c.instance_id)
-        .where(jobs.c.id.in_(retried), instances.c.is_prior.is_(False))
+        .where(jobs.c.id.in_(queue.each_of(retried)), instances.c.is_prior.is_(False))
         .distinct()
     ).scalars()
     for study_instance_uid in studies.all():

@@ -7,12 +7,13 @@ are one transaction.
 Urgent studies go first, then the others in the order of their arrival, then what was fetched as earlier films.
 """
 
+import json
 from collections.abc import Iterable
 from dataclasses import fields
 from itertools import product
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Table, and_, exists, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, Table, and_, exists, or_, select, update
 from sqlalchemy.sql import func
 
 from storage.errors import LeaseLost
@@ -240,7 +241,7 @@ def retry_by_hand(connection: Connection, table: Table, row_ids: list[int], now:
         return []  # SQLite would look through all that was ever rejected
     rows = connection.execute(
         update(table)
-        .where(table.c.id.in_(row_ids), table.c.state.in_(origins(Event.OPERATOR_RETRIES)))
+        .where(table.c.id.in_(each_of(row_ids)), table.c.state.in_(origins(Event.OPERATOR_RETRIES)))
         .values(
             state=target(Event.OPERATOR_RETRIES),
             attempts=0,
@@ -276,11 +277,16 @@ def dismiss(connection: Connection, delivery_ids: list[int], now: float) -> list
     """End deliveries that failed or were refused, at a person's word, and return the ids of those that were."""
     rows = connection.execute(
         update(deliveries)
-        .where(deliveries.c.id.in_(delivery_ids), deliveries.c.state.in_(origins(Event.DISMISS)))
+        .where(deliveries.c.id.in_(each_of(delivery_ids)), deliveries.c.state.in_(origins(Event.DISMISS)))
         .values(state=target(Event.DISMISS), ended_at=now)
         .returning(deliveries.c.id)
     )
     return sorted(rows.scalars())
+
+
+def each_of(ids: list[int]) -> Select[tuple[int]]:
+    """However many: SQLite takes some thousand parameters of a statement."""
+    return select(func.json_each(json.dumps(ids)).table_valued("value").c.value)
 
 
 def study_priority(connection: Connection, study_instance_uid: str) -> Priority:

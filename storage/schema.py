@@ -251,3 +251,13 @@ audit_end = Table(
     # the last record that was sent to the syslog server
     Column("sent_id", Integer, nullable=False),
 )
+
+# SQLAlchemy knows no triggers: migration 0007 makes these, and verification looks whether they are there
+AUDIT_TRIGGERS = {
+    (
+        f"audit_no_{change.lower()}",
+        f"CREATE TRIGGER audit_no_{change.lower()} BEFORE {change} ON audit "
+        "BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END",
+    )
+    for change in ("UPDATE", "DELETE")
+}

@@ -20,7 +20,7 @@ from storage.errors import ObjectMissing
 from storage.invariants import INVARIANTS
 from storage.needed import NeededObject, Use, is_needed
 from storage.objects import ObjectStore
-from storage.schema import metadata
+from storage.schema import AUDIT_TRIGGERS, metadata
 
 MOST_OF_A_KIND = 10
 """More faults of one kind tell nothing new."""
@@ -56,7 +56,7 @@ def check_pages(database: Database) -> list[Finding]:
 
 
 def check_schema(database: Database) -> list[Finding]:
-    """Check that tables and columns are this version's. With a finding the rows are not to be understood."""
+    """Check that tables, columns and triggers are this version's. With a finding the rows are not to be understood."""
     with database.read() as connection:
         context = MigrationContext.configure(connection)
         revision = context.get_current_revision()
@@ -67,10 +67,8 @@ def check_schema(database: Database) -> list[Finding]:
                     "start the node: it brings the schema up to date",
                 )
             ]
-        changed = compare_metadata(context, metadata)
-    return (
-        [Finding(f"{database.path.name}: {len(changed)} changes in its schema", RESTORE)] if changed else []
-    )
+        changed = len(compare_metadata(context, metadata)) + (_triggers(connection) != AUDIT_TRIGGERS)
+    return [Finding(f"{database.path.name}: {changed} changes in its schema", RESTORE)] if changed else []
 
 
 def check_rows(database: Database) -> list[Finding]:
@@ -141,6 +139,11 @@ def _mend_of(needed: NeededObject) -> str:
     if needed.is_awaited:
         return "none: a further report is made when its delivery finds it missing; then dicom-node dismiss"
     return "none is needed: every destination has it; dicom-node report makes a further report"
+
+
+def _triggers(connection: Connection) -> set[tuple[str, str]]:
+    rows = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+    return {(name, statement) for name, statement in rows}
 
 
 def _references(connection: Connection) -> list[Finding]:

@@ -26,7 +26,7 @@ def device_uid(card: ModelCard) -> UID:
 
 
 def result_uid(study: str, sources: Iterable[str], device: UID, kind: str, revision: int) -> UID:
-    """The UID of one `kind` of object made from the images `sources` (SOP Instance UIDs, in any order) of a study.
+    """The UID of one `kind` of object made from the images `sources` (in any order) of a study.
 
     An image can be moved to another study, where its first report is another object than the one that it had before.
     """

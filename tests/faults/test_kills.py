@@ -40,6 +40,18 @@ def called_in(function: ast.FunctionDef) -> set[str]:
     return {each.attr for each in calls if isinstance(each, ast.Attribute)}
 
 
+def test_a_node_that_is_killed_over_the_same_report_again_and_again_makes_it_in_the_end(
+    tmp_path: Path, pacs: Pacs
+) -> None:
+    with Stage(tmp_path / "node", pacs) as stage:
+        for number in range(4):
+            stage.start_to_die(Step.STUDY_REPORTED, "before")
+            if number == 0:
+                stage.send(stage.film())
+            stage.require_killed()
+        assert stage.broken_promises() == []
+
+
 # what is killed before a step is mostly what is killed after the one before it: the trial does both
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_node_that_is_killed_keeps_its_promises(name: str, tmp_path: Path, pacs: Pacs) -> None:

@@ -21,7 +21,7 @@ from config.settings import Settings
 from dicom_node.child import AnalysisProcess
 from dicom_node.errors import AnalysisDied, AnalysisFailed
 from dicom_node.tasks import AnalysedFilm, StudyTask
-from dicom_node.worker import Worker
+from dicom_node.worker import NOT_STARTED_SECONDS, Worker
 from inference.card import CARD_NAME, SHIPPED, load_card
 from inference.prediction import NotAnalysable, Prediction, Reason
 from storage import ledger, queue, reception, views
@@ -224,6 +224,21 @@ def test_a_report_that_is_retried_after_a_later_one_has_nothing_left_to_tell(
 def rows_of(folder: DataFolder, table: Table) -> int:
     with folder.database.read() as connection:
         return len(connection.execute(select(table.c.id)).all())
+
+
+def test_an_analysing_process_that_does_not_come_up_is_started_again_after_a_while_and_costs_no_attempt(
+    folder: DataFolder, worker: Callable[..., Worker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receive(folder, instance(1, object_key=folder.objects.put(encoded(chest_film())).key))
+    one = worker(lambda: NOW)
+    with monkeypatch.context() as broken, capture_logs() as logs:
+        broken.setattr("dicom_node.child.COMMAND", (sys.executable, "-c", "raise SystemExit"))
+        assert one.step() == NOT_STARTED_SECONDS
+    assert [each["event"] for each in logs] == ["analysis_not_started"]
+    one.step()
+    with folder.database.read() as connection:
+        [attempts] = connection.execute(select(jobs.c.attempts).where(jobs.c.state == State.DONE)).scalars()
+    assert attempts == 1
 
 
 def test_films_wait_while_the_model_in_the_folder_is_another_than_at_the_start(

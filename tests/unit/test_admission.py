@@ -117,7 +117,7 @@ class Door:
         self.now = NOW
         self.woken = 0
         self._folder = folder
-        self.refusals = Refusals(folder, self._wake, lambda: self.now)
+        self.refusals = Refusals(folder, lambda address: address == PACS, self._wake, lambda: self.now)
 
     def _wake(self) -> None:
         self.woken += 1
@@ -183,6 +183,14 @@ def test_a_thousand_names_fill_neither_memory_nor_disk_and_none_is_missing_from_
     assert len(door.told) <= REMEMBERED + 2
     assert sum(count for _, _, count in door.told) == 1000
     assert len(door.refusals._counts) <= REMEMBERED + 1
+
+
+def test_strangers_hide_no_source_that_is_set_up_wrongly(door: Door) -> None:
+    for number in range(1000):
+        door.refuse(f"NAME{number}")
+    door.refuse("MISSPELT", PACS)
+    door.refusals.tell_all()
+    assert ("MISSPELT", PACS, 1) in door.told
 
 
 def test_who_was_not_seen_for_long_is_told_at_once_again(door: Door) -> None:

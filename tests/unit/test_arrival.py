@@ -1,6 +1,7 @@
 """A data set beyond the limit gets its exact status, is not kept, and its sender goes on; who never ends is cut off."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -12,6 +13,8 @@ from structlog.testing import capture_logs
 from config.peers import Source
 from config.sections import LimitsSettings, ReceiverSettings, StorageSettings
 from config.settings import Settings
+from dicom_node.arrival import LOOK_BYTES, OUT_OF_RESOURCES, ArrivingFile
+from dicom_node.errors import DataSetRefused
 from dicom_node.receiver import Receiver
 from storage import views
 from storage.folder import DataFolder
@@ -59,6 +62,26 @@ def test_the_largest_is_kept_and_a_larger_one_refused_and_the_next_one_taken(
     assert list(folder.objects.incoming.iterdir()) == []
     with folder.database.read() as connection:
         assert views.status(connection, 0.0)["instances_received"] == 2
+
+
+def test_a_disk_that_fills_up_while_a_data_set_comes_is_spared_the_rest(folder: DataFolder) -> None:
+    free = [10 * LOOK_BYTES]
+
+    def require_room() -> None:
+        if free[0] < LOOK_BYTES:
+            raise DataSetRefused(OUT_OF_RESOURCES, "disk is almost full")
+
+    arriving = ArrivingFile(folder.objects.incoming, 100 * LOOK_BYTES, require_room)
+    piece = bytes(LOOK_BYTES // 4)
+    for _ in range(6):
+        arriving.write(piece)
+    assert Path(arriving.name).stat().st_size == 6 * len(piece)
+    free[0] = 0
+    for _ in range(4):
+        arriving.write(piece)
+    assert arriving.refusal is not None
+    assert arriving.refusal.status == OUT_OF_RESOURCES
+    assert list(folder.objects.incoming.iterdir()) == []
 
 
 def test_who_goes_on_beyond_twice_the_limit_is_cut_off_and_leaves_nothing(

@@ -184,6 +184,20 @@ def test_an_operator_can_retry_what_failed_and_what_was_rejected_and_nothing_els
     assert retried is not None
 
 
+def test_an_operator_can_retry_and_dismiss_more_than_a_statement_has_parameters(folder: DataFolder) -> None:
+    receive(folder, instance())
+    analyse(folder)
+    report(folder, [result(1), result(2)])
+    every = list(range(1, 300_000))
+    with folder.database.write(Step.BY_HAND) as connection:
+        for _ in range(2):
+            claimed_delivery = queue.claim_delivery(connection, "pacs", OWNER, NOW + 10, 60.0)
+            assert claimed_delivery is not None
+            queue.give_up(connection, deliveries, claimed_delivery.id, OWNER, NOW + 11, "0xC000")
+        assert queue.dismiss(connection, every, NOW + 20) == [1, 2]
+        assert queue.retry_by_hand(connection, deliveries, every, NOW + 20) == [1, 2]
+
+
 def test_the_wait_of_a_retried_delivery_starts_again(folder: DataFolder) -> None:
     receive(folder, instance())
     analyse(folder)

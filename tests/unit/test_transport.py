@@ -16,6 +16,7 @@ from pynetdicom import AE, build_role
 from pynetdicom.association import Association
 from pynetdicom.dsutils import encode
 from pynetdicom.timer import Timer
+from structlog.testing import capture_logs
 
 from config.peers import Source
 from config.settings import Settings
@@ -23,6 +24,7 @@ from dicom_node.associations import VERIFICATION
 from dicom_node.commitment import STORAGE_COMMITMENT
 from dicom_node.receiver import Receiver
 from dicom_node.transport import LONGEST_MESSAGE, MOST_UNANSWERED
+from storage import views
 from storage.folder import DataFolder
 from tests.load import association_request
 from tests.peers import wait_for
@@ -179,6 +181,27 @@ def heard_by_stranger(receiving: tuple[str, int], said: bytes) -> bytes:
         while part := connection.recv(4096):
             heard += part
     return heard
+
+
+def test_who_does_not_wait_for_the_answer_to_its_request_is_counted_and_fills_no_log(
+    receiving: tuple[str, int], folder: DataFolder
+) -> None:
+    request = association_request("STRANGER")
+    with capture_logs() as logs:
+        for _ in range(20):
+            with closing(socket.create_connection(receiving, 30)) as peer, suppress(OSError):
+                peer.sendall(2 * request)
+                while peer.recv(4096):
+                    pass
+
+        def counted() -> int:
+            with folder.database.read() as connection:
+                refused: dict[str, int] = views.status(connection, time.time())["refused_last_day"]
+            return sum(refused.values())
+
+        wait_for(lambda: counted() >= 20)
+    assert not [each for each in logs if each["event"] == "message_unreadable"]
+    assert is_served(receiving)
 
 
 def test_a_request_for_an_association_that_no_peer_can_mean_is_not_read(receiving: tuple[str, int]) -> None:

@@ -98,9 +98,17 @@ def test_a_row_that_names_one_that_is_gone_is_found(worked: DataFolder) -> None:
     assert any("deliveries: 1 rows name a row that is not there" in each for each in faults(worked))
 
 
-def test_a_changed_schema_is_found(worked: DataFolder) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DROP TABLE shadow_answers",
+        "DROP TRIGGER audit_no_delete",
+        "CREATE TRIGGER other AFTER INSERT ON audit BEGIN DELETE FROM jobs; END",
+    ],
+)
+def test_a_changed_schema_is_found(worked: DataFolder, change: str) -> None:
     with worked.database.write(Step.BY_HAND) as connection:
-        connection.execute(text("DROP TABLE shadow_answers"))
+        connection.execute(text(change))
     assert any("changes in its schema" in each for each in faults(worked))
 
 
