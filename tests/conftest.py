@@ -20,6 +20,12 @@ from tests.peers import told_of_patients
 PEER_MISSING = "peer missing:"
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors: some tests wait for a time-out, and most for a node to start."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """See a skip inside a test or by its marks."""

@@ -18,6 +18,7 @@ from typing import Any, Self, TypeVar
 
 import pytest
 from pydicom.dataset import Dataset
+from sqlalchemy import Connection
 
 from dicom_node.demo.archive import AE_TITLE as PACS_AE_TITLE
 from dicom_node.demo.archive import OrthancArchive
@@ -299,14 +300,26 @@ deliver_longest_seconds = 1.0
         assert ran.returncode == 0, ran.stderr
         return json.loads(ran.stdout)
 
+    # for who waits, asked of the database itself: by commands, each of which takes the processor for a second, he would
+    # wait for himself
+
     def status(self) -> dict[str, Any]:
-        """Return what `status --json` counts, asked of the database itself: who waits by commands, each of which
-        takes the processor for a second, waits for himself.
-        """
+        """Return what `status --json` says."""
+        return self._ask(lambda connection: views.status(connection, time.time()))
+
+    def story(self, study: str) -> dict[str, Any]:
+        """Return what `show --json` says."""
+        return self._ask(lambda connection: views.study(connection, study))
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """Return what `jobs --json` says."""
+        return self._ask(lambda connection: views.list_jobs(connection, None, 1000))
+
+    def _ask(self, question: Callable[[Connection], Found]) -> Found:
         database = Database(self.folder / "data" / DATABASE_NAME)
         try:
             with database.read() as connection:
-                return views.status(connection, time.time())
+                return question(connection)
         finally:
             database.close()
 

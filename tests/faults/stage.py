@@ -118,8 +118,7 @@ class Stage:
         """Wait until nothing is waiting or being done, nor waits for a promise."""
         wait_for(
             lambda: (
-                self.node.settled(len(self.answered))
-                and self.node.json("status")["deliveries"]["delivered"] == 0
+                self.node.settled(len(self.answered)) and self.node.status()["deliveries"]["delivered"] == 0
             ),
             seconds,
             "it does not come to rest",

@@ -155,7 +155,7 @@ def test_an_archive_that_moves_gets_at_its_new_address_what_waited(
     sent = chest_film(study="moved")
     assert own_node.send(write(sent, tmp_path / "film.dcm")) == 0
     study = str(sent.StudyInstanceUID)
-    wait_for(lambda: any(each["reason"] for each in own_node.json("show", study)["deliveries"]))
+    wait_for(lambda: any(each["reason"] for each in own_node.story(study)["deliveries"]))
     assert own_node.stop() == 0
     own_pacs.start()
     own_node.write_config(own_pacs.port)

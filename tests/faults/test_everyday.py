@@ -206,7 +206,7 @@ def test_a_destination_whose_name_is_not_known_is_tried_again(
     )
     own_node.start()
     own_node.send(write(chest_film(study="no name"), tmp_path / "film.dcm"))
-    wait_for(lambda: any(row["reason"] == "host name is not known" for row in own_node.json("jobs")))
+    wait_for(lambda: any(row["reason"] == "host name is not known" for row in own_node.jobs()))
     assert "host name is not known" in own_node.command("echo", "pacs").stderr
     assert own_node.json("status")["deliveries"]["failed"] == 0
 

@@ -108,9 +108,7 @@ def test_a_flood_of_strangers_gets_the_exact_reason_and_a_few_records(receiving:
         assert refusal(receiving.port, request) == (1, 1, 3)
     assert refusal(receiving.port, association_request(), STRANGE) == (1, 1, 3)  # known, and from elsewhere
     wait_for(
-        lambda: (
-            receiving.json("status")["refused_last_day"].get(reason, 0) == before.get(reason, 0) + MANY + 1
-        ),
+        lambda: receiving.status()["refused_last_day"].get(reason, 0) == before.get(reason, 0) + MANY + 1,
         120,
     )
     assert receiving.log.count('"MALLORY"') < 20

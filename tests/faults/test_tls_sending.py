@@ -71,9 +71,7 @@ def test_orthanc_sends_and_gets_results_over_tls_with_every_byte_as_it_was(
     pacs.ask("POST", "/modalities/node/store", image)
     wait_for(lambda: node.settled(1), 120)
     study = str(film.StudyInstanceUID)
-    wait_for(
-        lambda: [each["state"] for each in node.json("show", study)["deliveries"]] == ["committed"] * 2, 120
-    )
+    wait_for(lambda: [each["state"] for each in node.story(study)["deliveries"]] == ["committed"] * 2, 120)
     [fetched] = node.json("show", study)["fetches"]
     assert (fetched["state"], fetched["fetched"]) == ("done", 1)
     kept = [path.read_bytes() for path in (node.folder / "data").rglob("*") if path.is_file()]

@@ -67,9 +67,7 @@ def test_the_scores_of_earlier_studies_of_the_patient_are_in_the_report(
         assert node.send(write(film, tmp_path / "film.dcm")) == 0
         study = str(film.StudyInstanceUID)
         [report] = reports(pacs, study, 1)
-        wait_for(
-            lambda study=study: all(each["state"] == "done" for each in node.json("show", study)["reports"])
-        )
+        wait_for(lambda study=study: all(each["state"] == "done" for each in node.story(study)["reports"]))
         compared = [text for text in texts(report) if text.startswith("Comparison:")]
         if film is now:
             [instance] = node.json("show", str(earlier.StudyInstanceUID))["instances"]

@@ -22,7 +22,7 @@ def reported(node: NodeProcess, pacs: Pacs, film: Dataset, folder: Path) -> str:
     study = str(film.StudyInstanceUID)
     pacs.introduce(node)
     assert node.send(write(film, folder / "film.dcm")) == 0
-    wait_for(lambda: [each["state"] for each in node.json("show", study)["deliveries"]] == ["done", "done"])
+    wait_for(lambda: [each["state"] for each in node.story(study)["deliveries"]] == ["done", "done"])
     return study
 
 

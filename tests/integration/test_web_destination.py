@@ -89,7 +89,7 @@ def test_an_archive_on_the_web_proves_what_it_holds_and_gets_again_what_it_lost(
     sent = chest_film(study="proof by the web")
     study = str(sent.StudyInstanceUID)
     assert node.send(write(sent, tmp_path / "film.dcm")) == 0
-    wait_for(lambda: [each["state"] for each in node.json("show", study)["deliveries"]] == ["done", "done"])
+    wait_for(lambda: [each["state"] for each in node.story(study)["deliveries"]] == ["done", "done"])
     assert {finding["verdict"] for finding in node.json("reconcile", study)} == {"held"}
     held = archive.objects_of(study)
     for number in archive.instances():

@@ -229,7 +229,7 @@ def test_reports_and_key_objects_are_stored_and_never_analysed(
     foreign.Manufacturer = "Somebody Else"
     foreign.save_as(tmp_path / "foreign.dcm")
     assert node.send(tmp_path / "foreign.dcm") == 0
-    wait_for(lambda: len(node.json("show", film.StudyInstanceUID)["instances"]) == 4)
+    wait_for(lambda: len(node.story(film.StudyInstanceUID)["instances"]) == 4)
     wait_for(lambda: node.settled(1))
     story = node.json("show", film.StudyInstanceUID)
     assert [each["stored_only"] for each in story["instances"]] == [

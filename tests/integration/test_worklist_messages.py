@@ -1,6 +1,5 @@
 """A RIS is told by HL7: from storescu to a real receiver of messages, through the node as a process of its own."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,11 +36,9 @@ def node(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iterat
 
 
 def delivery(node: NodeProcess, film: Dataset) -> dict[str, Any]:
-    """The last message of this study in `dicom-node show`; empty where there is none yet."""
-    shown = node.command("show", film.StudyInstanceUID, "--json")
-    if shown.returncode:  # the film has not arrived
-        return {}
-    found = [each for each in json.loads(shown.stdout)["deliveries"] if each["kind"] == "hl7_message"]
+    """The last message of this study; empty where there is none yet."""
+    deliveries = node.story(film.StudyInstanceUID)["deliveries"]
+    found = [each for each in deliveries if each["kind"] == "hl7_message"]
     return found[-1] if found else {}
 
 
@@ -168,8 +165,9 @@ def test_normal_results_send_nothing_or_a_routine_result_as_set(
         made.start()
         try:
             made.send(write(film, tmp_path / "film.dcm"))
-            wait_for(lambda: made.json("show", film.StudyInstanceUID)["reports"])
-            wait_for(lambda: made.json("show", film.StudyInstanceUID)["reports"][0]["state"] == "done")
+            wait_for(
+                lambda: [each["state"] for each in made.story(film.StudyInstanceUID)["reports"]] == ["done"]
+            )
             if count:
                 wait_for(lambda: delivery(made, film).get("state") == "done")
             assert bool(delivery(made, film)) == bool(count)
