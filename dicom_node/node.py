@@ -4,6 +4,7 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Callable
 from enum import StrEnum
 
 import structlog
@@ -60,20 +61,15 @@ class Node:
         self._folder = DataFolder(settings.node.data_dir)
         self._owner = f"{socket.gethostname()}:{os.getpid()}"
         self._receiver: Receiver | None = None
-        self._worker: Worker | None = None
-        self._retrying_worker: Worker | None = None
-        self._shadow: Shadow | None = None
-        self._senders: list[Sender] = []
         self._sweeps = Sweeps(settings, self._folder, reconciles=Role.DELIVER in roles)
-        self._analysing: Loop | None = None
-        self._retrying: Loop | None = None
-        self._shadowing: Loop | None = None
-        self._delivering: list[Loop] = []
-        self._committing: list[Loop] = []
+        self._loops: list[Loop] = []
+        self._waiting_for_images: list[Loop] = []
+        self._waiting_for_results: list[Loop] = []
+        self._interrupts: list[Callable[[], None]] = []
+        """What ends a step that may take long."""
+        self._closes: list[Callable[[], None]] = []
+        """What is called when no step is under way any more."""
         self._forwarder: Forwarder | None = None
-        self._forwarding: Loop | None = None
-        self._fetcher: Fetcher | None = None
-        self._fetching: Loop | None = None
         self.address: tuple[str, int] | None = None
 
     def start(self) -> None:
@@ -106,12 +102,13 @@ class Node:
             self._prepare_senders()
             self._prepare_forwarder()
             if self._settings.priors.archive:
-                self._fetcher = Fetcher(self._settings, self._folder, self._owner, self._wake_worker)
-                self._fetching = Loop("fetch", self._fetcher.step)
+                fetcher = Fetcher(self._settings, self._folder, self._owner, self._wake_for_images)
+                self._waiting_for_images.append(self._loop("fetch", fetcher.step))
+                self._interrupts.append(fetcher.close)
         if Role.RECEIVE in self._roles:
-            self._receiver = Receiver(self._settings, self._folder, self._wake_for_received)
+            self._receiver = Receiver(self._settings, self._folder, self._wake_for_images)
             self.address = self._receiver.start()
-        for loop in self._loops():
+        for loop in self._loops:
             loop.start()
         self._sweeps.start()
         _log.info("node_started", role=sorted(self._roles))
@@ -121,22 +118,15 @@ class Node:
         if self._receiver is not None:
             self._receiver.stop()
         self._sweeps.stop()
-        if self._fetcher is not None:
-            self._fetcher.close()
-        for loop in self._loops():
+        for loop in self._loops:
             loop.end()
-        if self._retrying_worker is not None:
-            self._retrying_worker.end()
+        for interrupt in self._interrupts:
+            interrupt()
         deadline = time.monotonic() + STOP_SECONDS
-        for loop in self._loops():
+        for loop in self._loops:
             loop.stop(max(0.0, deadline - time.monotonic()))
-        for sender in self._senders:
-            sender.close()
-        for worker in (self._worker, self._retrying_worker):
-            if worker is not None:
-                worker.close()
-        if self._shadow is not None:
-            self._shadow.close()
+        for close in self._closes:
+            close()
         with self._folder.database.write(Step.NODE_STOPPED) as connection:
             audit.append(
                 connection,
@@ -163,12 +153,12 @@ class Node:
     def _prepare_workers(self, card: ModelCard) -> None:
         """Set up one worker for what is new, and one for what was tried before."""
         settings, folder, owner = self._settings, self._folder, self._owner
-        self._worker = Worker(settings, folder, card, owner, self._wake_senders)
-        self._analysing = Loop("analyse", self._worker.step)
-        self._retrying_worker = Worker(
-            settings, folder, card, f"{owner}:retries", self._wake_senders, retries=True
-        )
-        self._retrying = Loop("analyse again", self._retrying_worker.step)
+        worker = Worker(settings, folder, card, owner, self._wake_for_results)
+        self._waiting_for_images.append(self._loop("analyse", worker.step))
+        patient = Worker(settings, folder, card, f"{owner}:retries", self._wake_for_results, retries=True)
+        self._loop("analyse again", patient.step)
+        self._interrupts.append(patient.end)
+        self._closes += [worker.close, patient.close]
 
     def _prepare_senders(self) -> None:
         """Set up one sender for each destination, whatever protocol it speaks."""
@@ -181,12 +171,12 @@ class Node:
         channels |= {to.name: MllpChannel(to, self._tls) for to in settings.hl7}
         for name, channel in channels.items():
             sender = Sender(settings.retry, name, channel, self._folder, self._owner)
-            self._senders.append(sender)
-            self._delivering.append(Loop(f"deliver to {name}", sender.step))
+            self._waiting_for_results.append(self._loop(f"deliver to {name}", sender.step))
+            self._closes.append(sender.close)
         for destination in settings.destinations:
             if destination.storage_commitment:
                 committer = Committer(settings, destination, self._folder)
-                self._committing.append(Loop(f"commitment of {destination.name}", committer.step))
+                self._loop(f"commitment of {destination.name}", committer.step)
 
     def _prepare_forwarder(self) -> None:
         """Set up who sends the audit trail to a syslog server, if there is one."""
@@ -196,7 +186,7 @@ class Node:
         if audited.syslog_protocol == "udp":
             _log.warning("audit_by_udp", reason="messages may be lost, read or forged on the way unnoticed")
         self._forwarder = Forwarder(self._settings, self._folder.database, channel_to(audited, self._tls))
-        self._forwarding = Loop("forward the audit trail", self._forwarder.step)
+        self._loop("forward the audit trail", self._forwarder.step)
 
     def _prepare_shadow(self) -> None:
         """Set up the candidate, if there is one; the node does its work without one that is missing or damaged."""
@@ -208,8 +198,9 @@ class Node:
         except ModelDamaged as error:
             _log.error("shadow_refused", reason=str(error))
             return
-        self._shadow = Shadow(self._settings, self._folder, candidate)
-        self._shadowing = Loop("shadow", self._shadow.step)
+        shadow = Shadow(self._settings, self._folder, candidate)
+        self._loop("shadow", shadow.step)
+        self._closes.append(shadow.close)
 
     def _take_back(self) -> None:
         """Queue what this role's killed predecessor was doing: the role's lock says that it is gone."""
@@ -251,27 +242,16 @@ class Node:
         for destination in waiting.keys() - configured:
             _log.error("destination_not_configured", destination=destination, count=waiting[destination])
 
-    def _loops(self) -> list[Loop]:
-        loops = (
-            self._analysing,
-            self._retrying,
-            self._shadowing,
-            self._fetching,
-            self._forwarding,
-            *self._delivering,
-            *self._committing,
-        )
-        return [loop for loop in loops if loop is not None]
+    def _loop(self, name: str, step: Callable[[], float]) -> Loop:
+        """Have a loop that begins with the others."""
+        loop = Loop(name, step)
+        self._loops.append(loop)
+        return loop
 
-    def _wake_for_received(self) -> None:
-        self._wake_worker()
-        if self._fetching is not None:
-            self._fetching.wake()
+    def _wake_for_images(self) -> None:
+        for loop in self._waiting_for_images:
+            loop.wake()
 
-    def _wake_worker(self) -> None:
-        if self._analysing is not None:
-            self._analysing.wake()
-
-    def _wake_senders(self) -> None:
-        for loop in self._delivering:
+    def _wake_for_results(self) -> None:
+        for loop in self._waiting_for_results:
             loop.wake()

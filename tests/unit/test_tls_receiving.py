@@ -17,11 +17,13 @@ from dicom_node.associations import VERIFICATION
 from dicom_node.receiver import Receiver
 from storage.folder import DataFolder
 from tests.hospital import Hospital
+from tests.load import association_request
 
 CLIENT_HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
 """Its beginning: a handshake record of 512 bytes (RFC 8446 section 5.1)."""
 APPLICATION_DATA = b"\x17\x03\x03\x40\x00"
 """The header of a record of 16 KiB."""
+ASSOCIATION_ACCEPTED = b"\x02"
 REQUEST_OF_A_KILOBYTE = b"\x01\x00\x00\x00\x04\x00"
 
 
@@ -101,3 +103,27 @@ def test_associations_one_after_another_and_side_by_side_are_answered(
     assert [each.send_c_echo().Status for each in opened for _ in range(3)] == [0x0000] * 15
     for each in opened:
         each.release()
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_session_from_before_its_certificate_was_revoked_opens_nothing(
+    receiver: Receiver, hospital: Hospital, version: ssl.TLSVersion
+) -> None:
+    address = receiver.start()
+    context = hospital.client()
+    context.maximum_version = version
+
+    def answered(session: ssl.SSLSession | None) -> ssl.SSLSession | None:
+        plain = socket.create_connection(address, 30)
+        with context.wrap_socket(plain, server_hostname="localhost", session=session) as secured:
+            secured.sendall(association_request())
+            assert secured.recv(1) == ASSOCIATION_ACCEPTED
+            return secured.session
+
+    session = answered(answered(None))
+    hospital.revoke(hospital.sender)
+    try:
+        with pytest.raises(ssl.SSLError, match="REVOKED"):
+            answered(session)
+    finally:
+        hospital.revoke(hospital.revoked)
