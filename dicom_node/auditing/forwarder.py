@@ -99,7 +99,11 @@ class Forwarder:
         self._channel.close()
 
     def _send(self, record: Record) -> None:
-        message = audit_message(record, self._settings, self._host)
+        try:
+            message = audit_message(record, self._settings, self._host)
+        except Exception as error:  # noqa: BLE001 - of another version, say: it must not hold up all that follow
+            _log.error("audit_record_not_sent", record=record.id, error_type=type(error).__name__)
+            return
         if message is None:
             return
         framed = frame(message, record.at, self._host, os.getpid(), is_alert=is_alert(record))

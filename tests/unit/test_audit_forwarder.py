@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from config.load import check_settings
 from config.settings import Settings
@@ -94,6 +95,17 @@ def test_what_has_no_message_holds_nothing_up(
     forwarder.step()
     assert server.taken == [3]
     assert sent_id(database) == 3
+
+
+def test_a_record_that_cannot_be_told_is_named_in_the_log_and_holds_nothing_up(
+    database: Database, forwarder: Forwarder, server: Server
+) -> None:
+    write(database, 1, "instance_stored")  # without what every such record has
+    write(database, 1)
+    with capture_logs() as logs:
+        forwarder.step()
+    assert [(each["event"], each["record"]) for each in logs] == [("audit_record_not_sent", 1)]
+    assert server.taken == [2]
 
 
 def test_what_was_written_while_the_server_was_down_is_sent_later(
