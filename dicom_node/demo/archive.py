@@ -109,6 +109,11 @@ class OrthancArchive:
             else:
                 return
 
+    @property
+    def pid(self) -> int:
+        """The number of its process."""
+        return self._process.pid
+
     def instances(self) -> list[str]:
         """Return Orthanc's own identifiers of all instances."""
         found: list[str] = self._ask("/instances")

@@ -1,0 +1,128 @@
+"""What is measured side by side: this node, Orthanc and dcmtk's storescp, each fresh and on a folder of its own."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from dicom_node.demo.archive import OrthancArchive, free_port
+
+NODE, ORTHANC, STORESCP = "this node", "Orthanc", "storescp"
+START_SECONDS = 60.0
+_CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running Storage SCP on this machine's loopback interface."""
+
+    name: str
+    ae_title: str
+    port: int
+    pid: int
+
+    def cpu_seconds(self) -> float:
+        """Return how much of a processor it has taken so far."""
+        after_name = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
+        return (int(after_name[11]) + int(after_name[12])) / _CLOCK_TICKS
+
+
+def installed() -> list[str]:
+    """Return which of the servers this machine has."""
+    return [
+        NODE,
+        *([ORTHANC] if _orthanc() else []),
+        *([STORESCP] if shutil.which("storescp") else []),
+    ]
+
+
+@contextmanager
+def server(name: str, folder: Path) -> Iterator[Server]:
+    """Start the server of this name on an empty folder, and end it."""
+    starts = {NODE: _node, ORTHANC: _archive, STORESCP: _storescp}
+    folder.mkdir()
+    try:
+        with starts[name](folder) as started:
+            yield started
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def _node(folder: Path) -> Iterator[Server]:
+    """The receiving process alone, with every promise kept: what it takes is durable before it answers."""
+    port = free_port()
+    (folder / "node.toml").write_text(
+        f"""
+[node]
+ae_title = "BENCH"
+data_dir = "data"
+[receiver]
+host = "127.0.0.1"
+port = {port}
+[[sources]]
+name = "sender"
+ae_title = "SENDER"
+hosts = ["127.0.0.1"]
+""",
+        encoding="utf-8",
+    )
+    command = [sys.executable, "-m", "dicom_node.cli", "run", "--config", str(folder / "node.toml")]
+    with _started([*command, "--role", "receive"], folder, port) as process:
+        yield Server(NODE, "BENCH", port, process.pid)
+
+
+@contextmanager
+def _storescp(folder: Path) -> Iterator[Server]:
+    """As dcmtk comes: what it answers is in the system's memory, and lost with its power."""
+    port = free_port()
+    stored = folder / "stored"
+    stored.mkdir()
+    with _started(["storescp", "--output-directory", str(stored), str(port)], folder, port) as process:
+        yield Server(STORESCP, "ANY", port, process.pid)
+
+
+@contextmanager
+def _archive(folder: Path) -> Iterator[Server]:
+    """As Orthanc comes: it syncs what it stores."""
+    executable = _orthanc()
+    assert executable is not None
+    archive = OrthancArchive(executable, folder, more={"DicomCheckCalledAet": False})
+    try:
+        yield Server(ORTHANC, "DEMO_PACS", archive.port, archive.pid)
+    finally:
+        archive.stop()
+
+
+def _orthanc() -> Path | None:
+    found = shutil.which("Orthanc", path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin")
+    return Path(found) if found else None
+
+
+@contextmanager
+def _started(command: list[str], folder: Path, port: int) -> Iterator["subprocess.Popen[bytes]"]:
+    environment = os.environ | {"TCP_NODELAY": "1"}
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while not _listens(port):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{command[0]} did not start: {(folder / 'log').read_text()[-2000:]}")
+            time.sleep(0.05)
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
