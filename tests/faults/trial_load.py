@@ -43,7 +43,7 @@ ROUTINE, HIGH = 0, 1
 LIKE_BEFORE = 20
 """Megabytes that Python's allocator may keep of a flood."""
 FIRST_TIME = 100
-"""Megabytes that the C library may keep for the threads of the first one of so many at once; of a second, LIKE_BEFORE."""
+"""Megabytes that the C library may keep for the first one of so many threads at once; of a second, LIKE_BEFORE."""
 HOURS_SECONDS = 4 * 3600
 
 
