@@ -41,6 +41,7 @@ ALLOWED = frozenset(
         "not_committed",
         "objects",
         "reason",
+        "record",
         "receipt",
         "retry_in_seconds",
         "revision",
