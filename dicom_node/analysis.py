@@ -52,7 +52,7 @@ class Analyst:
         for film in task.films:
             header = read_header(film.path, self._settings.limits)
             paths[text_of(header, "SOPInstanceUID")] = film.path
-            films.append(Film(header, film.outcome))
+            films.append(Film(header, film.outcome, film.version))
         films.sort(key=lambda film: text_of(film.header, "SOPInstanceUID"))
 
         def radiograph_of(film: Film) -> Radiograph:

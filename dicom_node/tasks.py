@@ -41,10 +41,14 @@ class FilmTask:
 
 @dataclass(frozen=True, slots=True)
 class AnalysedFilm:
-    """A file and what became of it; None: its analysis failed and waits for a person."""
+    """A file and what became of it; None: its analysis failed and waits for a person.
+
+    `version` tells the file's bytes from others of the same SOP instance.
+    """
 
     path: Path
     outcome: Outcome | None
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -231,7 +231,9 @@ class Worker:
             )
         task = StudyTask(
             films=tuple(
-                AnalysedFilm(self._folder.objects.require(instance.object_key), _outcome(instance))
+                AnalysedFilm(
+                    self._folder.objects.require(instance.object_key), _outcome(instance), instance.object_key
+                )
                 for instance in instances
                 if instance.state not in (State.QUEUED, State.RUNNING)
             ),

@@ -15,18 +15,6 @@ from dicom_node.results.study import StudyReading
 from dicom_node.results.uids import derived_uid, device_uid, result_uid
 from dicom_node.results.wording import series_description
 
-_IDENTITY = (
-    "SOPInstanceUID",
-    "PatientID",
-    "IssuerOfPatientID",
-    "PatientName",
-    "PatientBirthDate",
-    "AccessionNumber",
-)
-"""What is made of a corrected film is another object: a node that was restored from a backup counts its reports anew,
-and an archive keeps the one that it has of a UID.
-"""
-
 
 def study_uid(study: StudyReading) -> UID:
     """The Study Instance UID of the results: the source's, or a made one where the source has none."""
@@ -37,7 +25,9 @@ def study_uid(study: StudyReading) -> UID:
 
 def uid_for(study: StudyReading, kind: str) -> UID:
     """The UID of one `kind` of thing made of this reading."""
-    sources = ["\\".join(text_of(film.header, name) for name in _IDENTITY) for film in study.films]
+    # of a corrected film another object is made: a node that was restored from a backup counts its reports anew, and an
+    # archive keeps the one that it has of a UID
+    sources = [text_of(film.header, "SOPInstanceUID") + film.version for film in study.films]
     return result_uid(study_uid(study), sources, device_uid(study.card), kind, study.revision)
 
 

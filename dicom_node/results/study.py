@@ -15,11 +15,12 @@ class Film:
 
     `header` is the data set as it was read from the received file, without pixel data and untouched: its
     elements are copied as the bytes that they are, which decoding one may lose. `outcome` is None where the
-    analysis failed technically and waits for a person.
+    analysis failed technically and waits for a person. `version` tells the bytes from others of the same SOP instance.
     """
 
     header: Dataset
     outcome: Outcome | None
+    version: str = ""
 
     @property
     def prediction(self) -> Prediction | None:

@@ -226,6 +226,26 @@ def rows_of(folder: DataFolder, table: Table) -> int:
         return len(connection.execute(select(table.c.id)).all())
 
 
+def test_what_is_made_of_other_bytes_of_an_image_is_another_object(tmp_path: Path) -> None:
+    made = []
+    for accession_number in ("1", "2"):
+        folder = DataFolder(tmp_path / accession_number)
+        folder.database.migrate()
+        film = chest_film(AccessionNumber=accession_number)
+        key = folder.objects.put(encoded(film)).key
+        receive(folder, instance(1, study=film.StudyInstanceUID, object_key=key), quiet=0.0)
+        settings = Settings(model=ModelSettings(uncertain=(0.0, 0.0)))
+        one = Worker(settings, folder, load_card(SHIPPED), OWNER, lambda: None, lambda: NOW)
+        one.step()
+        one.step()
+        one.close()
+        with folder.database.read() as connection:
+            made.append(set(connection.execute(select(results.c.sop_instance_uid)).scalars()))
+        folder.close()
+    assert [len(each) for each in made] == [2, 2]
+    assert not set.intersection(*made)
+
+
 def test_an_analysing_process_that_does_not_come_up_is_started_again_after_a_while_and_costs_no_attempt(
     folder: DataFolder, worker: Callable[..., Worker], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -561,7 +561,7 @@ class TestNamesOfThings:
         assert report_on(film(likely(), "2")).SOPInstanceUID != uid
         moved = film(likely(), StudyInstanceUID="1.2.9")
         assert report_on(moved).SOPInstanceUID != uid
-        corrected = film(likely(), PatientID="9999")
+        corrected = replace(film(likely()), version="of other bytes")
         assert report_on(corrected).SOPInstanceUID != uid
         retrained = replace(CARD, sha256="0" * 64)
         other = build_structured_report(reading(film(likely()), card=retrained), heatmap=None)
