@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from storage import queue, verification
 from storage.backup import Backup, make_backup
-from storage.errors import StorageUnavailable
+from storage.errors import FolderInUse, StorageUnavailable
 from storage.folder import DataFolder
 from storage.invariants import INVARIANTS
 from storage.needed import NeededObject, needed_objects
@@ -163,4 +163,16 @@ def test_a_backup_is_complete_or_is_not_there(worked: DataFolder, tmp_path: Path
     assert make_backup(worked, target, 0.0, NOW, lambda each: each).new == 6
     with pytest.raises(KeyboardInterrupt):
         make_backup(worked, target, 0.0, NOW, interrupted)
+    assert faults(Backup(target)) == []
+
+
+def test_two_backups_do_not_write_into_one_folder_at_once(worked: DataFolder, tmp_path: Path) -> None:
+    target = tmp_path / "backup"
+
+    def with_another_beside(objects: Sequence[NeededObject]) -> Iterable[NeededObject]:
+        with pytest.raises(FolderInUse):
+            make_backup(worked, target, 0.0, NOW, lambda each: each)
+        return objects
+
+    make_backup(worked, target, 0.0, NOW, with_another_beside)
     assert faults(Backup(target)) == []
