@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import text
 
 from storage import queue, verification
-from storage.backup import Backup, make_backup
-from storage.errors import FolderInUse, StorageUnavailable
+from storage.backup import BACKUP_NAME, Backup, make_backup, restore
+from storage.errors import DatabaseDamaged, FolderInUse, StorageUnavailable
 from storage.folder import DataFolder
 from storage.invariants import INVARIANTS
 from storage.needed import NeededObject, needed_objects
@@ -176,3 +176,16 @@ def test_two_backups_do_not_write_into_one_folder_at_once(worked: DataFolder, tm
 
     make_backup(worked, target, 0.0, NOW, with_another_beside)
     assert faults(Backup(target)) == []
+
+
+def test_a_damaged_backup_is_not_restored(worked: DataFolder, tmp_path: Path) -> None:
+    target = tmp_path / "backup"
+    make_backup(worked, target, 0.0, NOW, lambda each: each)
+    with (target / BACKUP_NAME).open("r+b") as file:
+        file.seek(-8192, 2)
+        file.write(bytes(8192))
+    empty = DataFolder(tmp_path / "empty")
+    with pytest.raises(DatabaseDamaged):
+        restore(Backup(target), empty, 0.0, NOW, lambda each: each)
+    assert empty.database.revision() is None
+    empty.close()
