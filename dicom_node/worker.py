@@ -232,7 +232,10 @@ class Worker:
         task = StudyTask(
             films=tuple(
                 AnalysedFilm(
-                    self._folder.objects.require(instance.object_key), _outcome(instance), instance.object_key
+                    self._folder.objects.require(instance.object_key),
+                    _outcome(instance),
+                    # a first report has the same names as one that `process` makes
+                    instance.object_key if revision > 1 else "",
                 )
                 for instance in instances
                 if instance.state not in (State.QUEUED, State.RUNNING)

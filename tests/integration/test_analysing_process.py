@@ -226,7 +226,7 @@ def rows_of(folder: DataFolder, table: Table) -> int:
         return len(connection.execute(select(table.c.id)).all())
 
 
-def test_what_is_made_of_other_bytes_of_an_image_is_another_object(tmp_path: Path) -> None:
+def test_a_further_report_of_other_bytes_of_an_image_is_another_object(tmp_path: Path) -> None:
     made = []
     for accession_number in ("1", "2"):
         folder = DataFolder(tmp_path / accession_number)
@@ -238,12 +238,15 @@ def test_what_is_made_of_other_bytes_of_an_image_is_another_object(tmp_path: Pat
         one = Worker(settings, folder, load_card(SHIPPED), OWNER, lambda: None, lambda: NOW)
         one.step()
         one.step()
+        with folder.database.write(Step.BY_HAND) as connection:
+            reception.queue_report(connection, film.StudyInstanceUID, NOW, NOW)
+        one.step()
         one.close()
         with folder.database.read() as connection:
             made.append(set(connection.execute(select(results.c.sop_instance_uid)).scalars()))
         folder.close()
-    assert [len(each) for each in made] == [2, 2]
-    assert not set.intersection(*made)
+    assert [len(each) for each in made] == [4, 4]
+    assert len(set.intersection(*made)) == 2  # the first report's and its heatmap's
 
 
 def test_an_analysing_process_that_does_not_come_up_is_started_again_after_a_while_and_costs_no_attempt(

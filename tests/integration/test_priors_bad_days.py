@@ -18,7 +18,7 @@ SETTINGS = """
 name = "slow"
 ae_title = "SLOW"
 hosts = ["127.0.0.1"]
-study_quiet_seconds = 2.0
+study_quiet_seconds = 3.0
 [[destinations]]
 name = "archive"
 ae_title = "{title}"
