@@ -5,6 +5,7 @@ the connection. It gets one of these instead: so that the sender gets its answer
 that cannot be kept is received to its end all the same, and nothing of it stays on the disk.
 """
 
+import hashlib
 import os
 import secrets
 from collections.abc import Callable
@@ -39,6 +40,7 @@ class ArrivingFile:
         self._require_room = require_room
         self._most_bytes = most_bytes
         self._received = self._looked_at = 0
+        self._digest = hashlib.sha256()
         self._descriptor: int | None = None
         self._look()
         if self.refusal is None:
@@ -54,7 +56,12 @@ class ArrivingFile:
         """What pynetdicom flushes."""
         return self
 
-    def write(self, content: bytes) -> int:
+    @property
+    def key(self) -> str:
+        """The SHA-256 of what was kept, hexadecimal."""
+        return self._digest.hexdigest()
+
+    def write(self, content: bytes | memoryview) -> int:
         """Keep what came, or throw it away.
 
         Raises
@@ -71,6 +78,7 @@ class ArrivingFile:
         if self._received - self._looked_at >= LOOK_BYTES:
             self._look()
         if self._descriptor is not None:
+            self._digest.update(content)
             try:
                 left = memoryview(content)
                 while left:  # a disk that is nearly full takes a part

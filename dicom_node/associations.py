@@ -8,10 +8,11 @@ from pynetdicom import AE, build_role, evt
 from pynetdicom.association import Association
 
 from config.peers import Destination
+from dicom_node.bounds import limit
 from dicom_node.errors import AccessRefused, CertificatesUnusable, DeliveryFault, PeerUnreachable
 from dicom_node.handshake import secure
 from dicom_node.tls import NO_CERTIFICATES, Tls
-from dicom_node.transport import bound, limit
+from dicom_node.transport import take
 from inference.decoding import decodable_transfer_syntaxes
 
 VERIFICATION = "1.2.840.10008.1.1"
@@ -110,7 +111,7 @@ def open_association(
             ext_neg=[build_role(sop_class, scp_role=True) for sop_class in taken],
             evt_handlers=[
                 *opening,
-                (evt.EVT_CONN_OPEN, bound, [ANSWER_SECONDS]),
+                (evt.EVT_CONN_OPEN, take, [ANSWER_SECONDS]),
                 (evt.EVT_CONN_OPEN, limit, [most_bytes or MOST_BYTES]),
                 (evt.EVT_CONN_OPEN, _note_silent_end, [destination, told.append]),
                 *handlers,

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from config.errors import ConfigError
 from dicom_node.discretion import be_discreet
 from dicom_node.errors import NodeError
-from dicom_node.version import package_version
 from inference.errors import InferenceError
 from storage.errors import StorageError
 
@@ -55,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="An AI node beside the PACS: chest radiographs in, a structured report and a heatmap back.",
         epilog="It assists, it does not diagnose. 'dicom-node COMMAND --help' explains a command.",
     )
-    parser.add_argument("--version", action="version", version=package_version())
+    parser.add_argument("--version", action="store_true", help="show the version and exit")
     choices = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     chosen = words[0] if words and words[0] in COMMANDS else None
     for name, (module_name, line) in COMMANDS.items():
@@ -71,6 +70,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         module.add_arguments(command)
         command.set_defaults(run=module.run)
+    if words == ["--version"]:
+        from dicom_node.version import package_version  # noqa: PLC0415 - takes as long as all the rest of `--help`
+
+        print(package_version())
+        return DONE
     parsed = parser.parse_args(words)
     try:
         return int(parsed.run(parsed))

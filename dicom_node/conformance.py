@@ -24,6 +24,7 @@ from dicom_node.associations import (
     UNCOMPRESSED,
     VERIFICATION,
 )
+from dicom_node.bounds import LONGEST_PDU
 from dicom_node.channels.storage import proposed
 from dicom_node.commitment import ASK_AGAIN_SECONDS, STORAGE_COMMITMENT
 from dicom_node.earlier_films import IMAGE_CLASSES
@@ -32,7 +33,6 @@ from dicom_node.find import STUDY_ROOT_FIND
 from dicom_node.receiver import MAXIMUM_PDU_SIZE, REQUEST_SECONDS, accepted_contexts
 from dicom_node.results.encoding import IMPLEMENTATION_CLASS_UID, implementation_version_name
 from dicom_node.tls import CIPHERS
-from dicom_node.transport import LONGEST_PDU
 from dicom_node.version import package_version
 from inference.decoding import decodable_transfer_syntaxes
 

@@ -12,8 +12,6 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
-from dicom_node.logs import where_raised
-
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
@@ -31,6 +29,8 @@ def be_discreet() -> None:
 
 
 def _tell(kind: type[BaseException], error: BaseException, _traceback: TracebackType | None) -> None:
+    from dicom_node.logs import where_raised  # noqa: PLC0415 - a tenth of a second, for `--help`, too
+
     places = " < ".join(reversed(where_raised(error)))
     print(f"dicom-node: an error that nobody foresaw: {kind.__name__} at {places}", file=sys.stderr)
 

@@ -18,13 +18,13 @@ from pynetdicom.association import Association
 
 from config.settings import Settings
 from dicom_node.associations import UNCOMPRESSED, open_association
+from dicom_node.bounds import end, limit
 from dicom_node.earlier_films import IMAGE_CLASSES, FilmInArchive, earlier_films, unaskable
 from dicom_node.errors import DeliveryFault, TransferFailed
 from dicom_node.find import STUDY_ROOT_FIND
 from dicom_node.intake import SUCCESS, Intake, Origin, remove_partial
 from dicom_node.retry import GiveUp, Policy, decide
 from dicom_node.tls import Tls
-from dicom_node.transport import end, limit
 from storage import fetches, queue
 from storage.errors import LeaseLost
 from storage.folder import DataFolder

@@ -10,7 +10,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 from pynetdicom import evt
 from pynetdicom.transport import AssociationSocket
@@ -84,6 +84,14 @@ class TlsSocket(ssl.SSLSocket):
         """Return what has been read already, else as any socket."""
         ahead, self._ahead = self._ahead, b""
         return ahead or super().recv(buflen, flags)
+
+    def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:  # noqa: ANN401 - any buffer
+        """Read into the buffer what has been read already, else as any socket."""
+        if not self._ahead:
+            return super().recv_into(buffer, nbytes, flags)
+        view = memoryview(buffer)
+        view[:1], self._ahead = self._ahead, b""
+        return 1
 
     def shutdown(self, how: int) -> None:
         """Shut the connection; SSLSocket's own would take the TLS away under the thread that reads, and give it bytes

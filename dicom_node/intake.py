@@ -118,7 +118,7 @@ class Intake:
         is_urgent = not origin.is_prior and (
             origin.is_urgent or is_ordered_urgently(path, self._settings.limits)
         )
-        stored = self._folder.objects.adopt(path)
+        stored = self._folder.objects.adopt(path, known_key=arrived.key)
         instance = ReceivedInstance(
             sop_instance_uid=identity.sop_instance_uid,
             sop_class_uid=identity.sop_class_uid,

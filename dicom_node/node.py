@@ -10,6 +10,7 @@ from enum import StrEnum
 import structlog
 
 from config.settings import Settings
+from dicom_node import transport
 from dicom_node.auditing.forwarder import Forwarder, channel_to
 from dicom_node.auditing.person import person
 from dicom_node.auditing.settings_changes import changed, fingerprints
@@ -81,6 +82,7 @@ class Node:
         PortUnavailable
             The node cannot run as it is set; nothing was started.
         """
+        transport.switch(on=self._settings.node.fast_transport)
         self._tls.check()
         if self._tls.is_key_exposed:
             _log.warning("key_exposed", reason="[tls] key_file can be read by others: chmod 600")

@@ -13,6 +13,7 @@ from pynetdicom.dimse_primitives import C_STORE
 from config.settings import Settings
 from dicom_node.admission import TOO_MANY_CONNECTIONS, Admission
 from dicom_node.associations import UNCOMPRESSED, VERIFICATION
+from dicom_node.bounds import end
 from dicom_node.commitment import STORAGE_COMMITMENT, take_answer
 from dicom_node.errors import PortUnavailable
 from dicom_node.handshake import secure_requested
@@ -21,7 +22,7 @@ from dicom_node.listener import Listener, give_up_waiting, stop_waiting, wait_fo
 from dicom_node.loop import Loop
 from dicom_node.refusals import Refusals
 from dicom_node.tls import Tls
-from dicom_node.transport import bound, end
+from dicom_node.transport import take
 from inference.radiograph import decodable_transfer_syntaxes
 from storage.folder import DataFolder
 
@@ -91,7 +92,7 @@ class Receiver:
             entity.add_supported_context(context.sop_class, list(context.transfer_syntaxes), **roles)
         handlers: list[evt.EventHandlerType] = [
             *self._securing(entity.acse_timeout),
-            (evt.EVT_CONN_OPEN, bound, [receiver.network_timeout_seconds, self._write_refusal]),
+            (evt.EVT_CONN_OPEN, take, [receiver.network_timeout_seconds, self._write_refusal]),
             (evt.EVT_CONN_OPEN, wait_for_request),
             (evt.EVT_CONN_CLOSE, remove_partial),
             (evt.EVT_CONN_CLOSE, give_up_waiting),

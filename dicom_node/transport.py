@@ -1,219 +1,267 @@
-"""The sockets under pynetdicom, held to a time and a size.
+"""The fast way through pynetdicom 3.0.4, which is made of places of it that are replaced for one connection.
 
-pynetdicom 3.0.4 reads a PDU of whatever length its header announces into memory, and waits for its last byte without
-a time-out: a peer that stops in the middle would hold a connection and two threads for ever, and so would a modality
-that is switched off, or one that sends a message in tiny pieces. It gathers a message without an end in memory, all but
-the data set of a C-STORE, starts a thread for each N-EVENT-REPORT, and queues every other request while the first is
-answered, opens a file for each command of a C-STORE that has several, and dies of a message that comes out of order.
-All this is mended where a connection opens (EVT_CONN_OPEN), on either side. And its time-outs go by the clock that can
-be set: by the one that cannot, from where this is imported.
+Measured (`benchmarks/README.md`), three things cost most of its time: each PDU of a data set is copied several times on
+its way through socket, decoder, queue, state machine and BytesIO; two threads an association look a thousand times a
+second whether there is something to do; and small messages wait for the last one's acknowledgement (Nagle's algorithm,
+RFC 896, against delayed acknowledgements, RFC 1122 4.2.3.2). The seams:
+
+    DULServiceProvider._read_pdu_data     a data set goes from the socket to its file through one buffer (`_Stream`)
+    time.sleep of dul and association     their threads wait until there is something to do (`_Turns`)
+    Queue.put of their three queues       and are told when there is
+    the socket                            TCP_NODELAY and, on Linux, TCP_QUICKACK
+
+Everything else is pynetdicom's own, the state machine above all: the last piece of a data set goes through it, as
+every other message does. With another version than the one that this was written against it all is left as it comes.
 """
 
-import errno
+import queue
+import select
 import socket
+import struct
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any, cast
 
+import pynetdicom
 import structlog
-from pynetdicom import evt, timer
+from pynetdicom import association as association_module
+from pynetdicom import dul as dul_module
+from pynetdicom import evt
 from pynetdicom.association import Association
-from pynetdicom.dimse_messages import DIMSEMessage
+from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu_primitives import P_DATA
 
+from dicom_node.bounds import Incoming, bound
 from dicom_node.logs import where_raised
 
-LONGEST_PDU = 1024 * 1024
-"""Bytes; peers send up to the 128 KiB that we announce."""
-LONGEST_REQUEST = 256 * 1024
-"""Bytes of what asks for an association: anybody may, and a megabyte of empty items costs seconds. The longest that can
-be meant, 128 contexts with forty transfer syntaxes each, has 112 KB.
-"""
-LONGEST_MESSAGE = 1024 * 1024
-"""Bytes of what is kept in memory: a command, a question, an answer, a report about a hundred objects."""
-MOST_UNANSWERED = 16
-"""Requests at once; only one may be where nothing else was negotiated (PS3.7 D.3.3.3), and nothing else is."""
-CANCEL_REQUEST, RESPONSES = 0x0FFF, 0x8000
-"""The command that has no answer, and the bit of those that are one (PS3.7 E.1)."""
-SLOWEST = 2000
-"""Bytes a second of a message as a whole, however many PDUs it comes in, after the time that one PDU may take."""
-CLOSE_SECONDS = 5.0
+WRITTEN_FOR = "3.0.4"
+BUFFER_BYTES = 256 * 1024
+P_DATA_TF, DATA_TRANSFER = 0x04, "Sta6"
+COMMAND, LAST = 0x01, 0x02  # the bits of a message control header (PS3.8 E.2)
+LONGEST_WAIT_SECONDS = 0.25
+"""pynetdicom looks at its timers and at whether it is to end after each wait."""
+FIRST_LOOK_SECONDS, LAST_LOOK_SECONDS = 0.001, 0.05
+"""How often to look for a peer that speaks out of turn, at first and after a while."""
+LOOK_OF_ASSOCIATION_SECONDS = 0.001
+"""How pynetdicom's association names the sleep between two looks; its other sleeps are for something else."""
 
 _log = structlog.get_logger()
-
-# set forward, every open association would end; set back by hours, a silent one would stay for hours
-timer.time = SimpleNamespace(time=time.monotonic)  # type: ignore[attr-defined, assignment]
+_quick_acknowledgement: int | None = getattr(socket, "TCP_QUICKACK", None)
 
 
-def bound(
-    event: evt.Event, seconds: float, refused: Callable[[evt.Event, str], None] = lambda _event, _reason: None
-) -> None:
-    """End a connection whose peer takes longer than `seconds` for a PDU, or sends too much or what cannot be read.
+_wanted = threading.Event()
+_wanted.set()
 
-    A message may take those and what the slowest line needs for as many bytes. `refused` is called where there is no
-    association yet: anybody may send that.
-    """
-    connection = event.assoc.dul.socket
-    if connection is None or connection.socket is None:  # closed again already
+
+def switch(*, on: bool) -> None:
+    """Let connections be fast from now on, where pynetdicom is the version that this was written for."""
+    if on and pynetdicom.__version__ == WRITTEN_FOR:
+        _wanted.set()
         return
-    connected: socket.socket = connection.socket
-    connected.settimeout(seconds)
-    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    ended = threading.Event()
-
-    def cut() -> None:
-        ended.set()  # what has arrived could still be read
-        _shut(connected)
-
-    def receive(nr_bytes: int) -> bytearray:
-        # what asks for an association is a single small PDU
-        has_asked = event.assoc.requestor.primitive is not None
-        if nr_bytes > (LONGEST_PDU if has_asked else LONGEST_REQUEST) or ended.is_set():
-            raise OSError(errno.EMSGSIZE, "PDU or message is too long")
-        deadline = time.monotonic() + (seconds if has_asked else event.assoc.acse_timeout or seconds)
-        received = bytearray()
-        try:
-            while len(received) < nr_bytes:
-                # a time-out of the socket alone starts anew with every byte
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    raise TimeoutError("PDU is too slow")
-                connected.settimeout(left)
-                part = connected.recv(nr_bytes - len(received))
-                if not part:
-                    break
-                received += part
-        finally:
-            connected.settimeout(seconds)
-        return received
-
-    connection.recv = receive  # type: ignore[method-assign]
-    _bound_messages(event.assoc, seconds, cut)
-    _bound_order(event.assoc, lambda: refused(event, "what it sends cannot be read"))
+    _wanted.clear()
+    if on:
+        _log.warning("transport_is_slow", reason=f"written for pynetdicom {WRITTEN_FOR}")
 
 
-def _bound_order(association: Association, refused: Callable[[], None]) -> None:
-    """End a connection whose peer says something that the upper layer cannot read or has no place for (PS3.8 9.2.3).
+def take(
+    event: evt.Event,
+    seconds: float,
+    refused: Callable[[evt.Event, str], None] = lambda _event, _reason: None,
+) -> None:
+    """Take a connection that was opened (EVT_CONN_OPEN): bounded, and fast unless that is switched off.
 
-    pynetdicom 3.0.4's thread dies of it and leaves the socket open: for one where the peer does not wait for the answer
-    to its request, or numbers a presentation context evenly.
+    `seconds` and `refused` are those of `dicom_node.bounds.bound`.
     """
-    upper_layer = association.dul
-    act = upper_layer.state_machine.do_action
+    incoming = bound(event, seconds, refused)
+    if incoming is None or not _wanted.is_set():
+        return
+    _replace_sleeps()
+    incoming.connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    _Turns(event.assoc)
+    _Stream(event.assoc, incoming)
 
-    def act_or_end(event: str) -> None:
+
+class _Stream:
+    """Reads what comes; a data set goes from the socket to its file without a detour."""
+
+    def __init__(self, association: Association, incoming: Incoming) -> None:
+        self._association = association
+        self._incoming = incoming
+        self._read_pdu = association.dul._read_pdu_data
+        self._ahead = bytearray()
+        self._buffer = memoryview(bytearray(BUFFER_BYTES))
+        incoming.read_by(self._read)
+        association.dul._read_pdu_data = self._read_pdu_or_data_set  # type: ignore[method-assign]
+
+    def _read(self, nr_bytes: int) -> bytearray:
+        """What pynetdicom asks for, with what was read already."""
+        read, self._ahead = self._ahead, bytearray()
+        read = read or self._incoming.read(nr_bytes)
+        self._acknowledge()
+        return read
+
+    def _acknowledge(self) -> None:
+        """Have the system acknowledge at once what has come; it forgets that it was asked."""
+        if _quick_acknowledgement is not None:
+            try:
+                self._incoming.connected.setsockopt(socket.IPPROTO_TCP, _quick_acknowledgement, 1)
+            except OSError:  # closed meanwhile: reading says so
+                return
+
+    def _read_pdu_or_data_set(self) -> None:
+        message = self._association.dimse.message
+        is_storing = message is not None and message._data_set_file is not None
+        if not is_storing or self._association.dul.state_machine.current_state != DATA_TRANSFER:
+            self._read_pdu()
+            return
         try:
-            act(event)
-        except Exception as error:  # noqa: BLE001 - as above: it is the last that this thread does
-            if association.is_established:
-                _log.warning("message_unreadable", error_type=type(error).__name__, where=where_raised(error))
-            else:
-                refused()
-            association.is_established = False
-            association._kill = upper_layer._kill_thread = True
-            if upper_layer.socket is not None:
-                upper_layer.socket.close()
-
-    upper_layer.state_machine.do_action = act_or_end  # type: ignore[method-assign]
-
-
-def _bound_messages(association: Association, seconds: float, cut: Callable[[], None]) -> None:
-    """Call `cut` where a message is too long, too slow or cannot be read, or the peer does not wait for its answers."""
-    receive = association.dimse.receive_primitive
-    counting = threading.Lock()
-    unanswered = 0
-    coming: DIMSEMessage | None = None
-    since, arrived = 0.0, 0
-
-    def is_too_slow(primitive: P_DATA) -> bool:
-        nonlocal coming, since, arrived
-        now = time.monotonic()
-        if association.dimse.message is not coming:
-            coming, since, arrived = association.dimse.message, now, 0
-        arrived += sum(len(value) for _, value in primitive.presentation_data_value_list)
-        return coming is not None and now - since > seconds + arrived / SLOWEST
-
-    def receive_bounded(primitive: P_DATA) -> None:
-        try:
-            _require_one_command(association.dimse.message, primitive)
-            receive(primitive)
+            self._read_data_set()
+        except (OSError, TimeoutError):
+            self._association.dul.event_queue.put("Evt17")  # as pynetdicom: the connection has ended
         except Exception as error:  # noqa: BLE001 - else it ends pynetdicom's thread, and nobody closes what is open
             _log.warning("message_unreadable", error_type=type(error).__name__, where=where_raised(error))
-            cut()
-            return
-        if is_too_slow(primitive):
-            _log.warning("message_too_slow")
-            cut()
-            return
-        message = association.dimse.message
-        if message is None or message.data_set is None:
-            return
-        if message.encoded_command_set.tell() + message.data_set.tell() > LONGEST_MESSAGE:
-            _log.warning("message_too_long", bytes=LONGEST_MESSAGE)
-            cut()
+            self._incoming.cut()
 
-    def count(event: evt.Event) -> None:
-        nonlocal unanswered
-        command = event.message.command_set.get("CommandField", 0)
-        with counting:
-            if event.event is evt.EVT_DIMSE_SENT:
-                unanswered -= command >= RESPONSES
+    def _read_data_set(self) -> None:
+        """Read until the data set is complete, or something else comes."""
+        while True:
+            header = self._incoming.read(6)
+            if len(header) < 6 or header[0] != P_DATA_TF:
+                self._ahead = header  # an abort, or the end of the connection
+                self._read_pdu()
                 return
-            unanswered += command < RESPONSES and command != CANCEL_REQUEST
-        if unanswered > MOST_UNANSWERED:
-            _log.warning("too_many_requests", count=unanswered)
-            cut()
+            self._association.dul._idle_timer.restart()
+            [left] = struct.unpack(">L", header[2:])
+            self._incoming.expect(left)
+            deadline = self._incoming.deadline()
+            while left:
+                context, is_last, value = self._read_value(left, deadline)
+                left -= value
+                if is_last:
+                    if left:
+                        raise ValueError("another message in the last PDU of a data set")
+                    self._complete(context)
+                    return
+            self._acknowledge()
 
-    association.dimse.receive_primitive = receive_bounded  # type: ignore[method-assign]
-    association.bind(evt.EVT_DIMSE_RECV, count)
-    association.bind(evt.EVT_DIMSE_SENT, count)
+    def _read_value(self, left: int, deadline: float) -> tuple[int, bool, int]:
+        """Read one presentation data value (PS3.8 9.3.5.1) into the file: its context, whether it is the last one, and
+        how many bytes of the PDU it was.
+        """
+        message = self._association.dimse.message
+        head = self._buffer[:6]
+        self._fill(head, deadline)
+        length, context, flags = struct.unpack(">LBB", head)
+        if not 2 <= length <= left - 4 or flags & COMMAND:
+            raise ValueError("no piece of a data set")
+        file = cast(Any, message)._data_set_file
+        missing = length - 2
+        while missing:
+            piece = self._buffer[: min(missing, BUFFER_BYTES)]
+            self._fill(piece, deadline)
+            file.write(piece)
+            self._incoming.note(len(piece))
+            missing -= len(piece)
+        return context, bool(flags & LAST), length + 4
 
+    def _fill(self, view: memoryview, deadline: float) -> None:
+        if self._incoming.read_into(view, deadline) < len(view):
+            raise ConnectionError("the peer closed in the middle of a data set")
 
-def _require_one_command(message: DIMSEMessage | None, primitive: P_DATA) -> None:
-    """Raise ValueError for a command in the middle of a message: pynetdicom 3.0.4 opens a file for each."""
-    has_command = message is not None and type(message) is not DIMSEMessage
-    for _, value in primitive.presentation_data_value_list:
-        is_command, is_last = value[0] & 1, value[0] & 2
-        if is_command and has_command:
-            raise ValueError("a command in the middle of a message")
-        has_command = has_command or bool(is_command and is_last)
-
-
-def limit(event: evt.Event, most_bytes: int, exceeded: Callable[[], None] = lambda: None) -> None:
-    """End a connection over which more than `most_bytes` came altogether, and call `exceeded`."""
-    connection = event.assoc.dul.socket
-    if connection is None:  # closed again already
-        return
-    receive = connection.recv
-    received = 0
-
-    def receive_limited(nr_bytes: int) -> bytearray:
-        nonlocal received
-        received += nr_bytes
-        if received > most_bytes:
-            exceeded()
-            raise OSError(errno.EMSGSIZE, "too much data")
-        return receive(nr_bytes)
-
-    connection.recv = receive_limited  # type: ignore[method-assign]
-
-
-def end(associations: Iterable[Association]) -> None:
-    """Close the connections of these associations, and wait for their threads for a few seconds."""
-    ending = list(associations)
-    for association in ending:
-        connection = association.dul.socket
-        if connection is not None and connection.socket is not None:
-            _shut(connection.socket)
-    deadline = time.monotonic() + CLOSE_SECONDS
-    for association in ending:
-        # one that has asked for nothing yet waits for its request a little longer, and holds nothing
-        association.join(max(0.0, deadline - time.monotonic()))
+    def _complete(self, context: int) -> None:
+        """Let pynetdicom have the end of the data set, and do what it does with a message that is complete."""
+        self._acknowledge()
+        end = P_DATA()
+        end.presentation_data_value_list = [[context, bytes([LAST])]]  # type: ignore[list-item] # it takes no tuple
+        self._association.dimse.receive_primitive(end)
 
 
-def _shut(connected: socket.socket) -> None:
-    try:
-        connected.shutdown(socket.SHUT_RDWR)
-    except OSError:  # its peer was faster
-        return
+class _Turns:
+    """Lets both threads of an association wait for what is next, instead of looking for it all the time.
+
+    Peers speak in turns: after what was handed to the association's thread it is this side's turn, and the upper layer
+    waits for what is to be sent, with a look at the socket now and then; after what was sent it is the peer's, and it
+    waits for the socket.
+    """
+
+    def __init__(self, association: Association) -> None:
+        self._association = association
+        upper_layer = association.dul
+        self._for_association = threading.Event()
+        self._for_upper_layer = threading.Event()
+        self._is_ours = False
+        self._look_seconds = FIRST_LOOK_SECONDS
+        for put_to in (association.dimse.msg_queue, upper_layer.to_user_queue):
+            self._tell(put_to, self._given_to_association)
+        self._tell(upper_layer.to_provider_queue, self._given_to_upper_layer)
+        association.bind(evt.EVT_DIMSE_RECV, lambda _event: self._given_to_association())
+        vars(association)["wait_for_work"] = self._wait_in_association
+        vars(upper_layer)["wait_for_work"] = self._wait_in_upper_layer
+
+    @staticmethod
+    def _tell(of: "queue.Queue[Any]", told: Callable[[], None]) -> None:
+        put = of.put
+
+        def put_and_tell(*arguments: Any, **named: Any) -> None:
+            put(*arguments, **named)
+            told()
+
+        of.put = put_and_tell  # type: ignore[method-assign]
+
+    def _given_to_association(self) -> None:
+        self._look_seconds = FIRST_LOOK_SECONDS
+        self._is_ours = True
+        self._for_association.set()
+
+    def _given_to_upper_layer(self) -> None:
+        self._is_ours = False
+        self._for_upper_layer.set()
+
+    def _wait_in_association(self) -> None:
+        association = self._association
+        association._is_paused = True  # who waits touches nothing; it stops at its checkpoint when it goes on
+        self._for_association.wait(LONGEST_WAIT_SECONDS)
+        self._for_association.clear()
+
+    def _wait_in_upper_layer(self) -> None:
+        upper_layer = self._association.dul
+        connection = upper_layer.socket
+        if not upper_layer.event_queue.empty() or not upper_layer.to_provider_queue.empty():
+            return
+        if connection is None or connection.socket is None:  # before, or after all
+            time.sleep(FIRST_LOOK_SECONDS)
+            return
+        if self._is_ours:
+            self._for_upper_layer.wait(self._look_seconds)
+            self._for_upper_layer.clear()
+            self._look_seconds = min(2 * self._look_seconds, LAST_LOOK_SECONDS)
+            return
+        connected = connection.socket
+        pending = getattr(connected, "pending", None)
+        if connected.fileno() < 0 or (pending is not None and pending()):
+            return
+        poll = select.poll()
+        poll.register(connected, select.POLLIN)
+        poll.poll(1000 * LONGEST_WAIT_SECONDS)
+
+
+def _sleep(seconds: float) -> None:
+    """What pynetdicom's two modules call between two looks for work, and elsewhere."""
+    thread = threading.current_thread()
+    wait = getattr(thread, "wait_for_work", None)
+    is_look = isinstance(thread, DULServiceProvider) or seconds == LOOK_OF_ASSOCIATION_SECONDS
+    if wait is None or not is_look:
+        time.sleep(seconds)
+    else:
+        wait()
+
+
+_sleeping = SimpleNamespace(sleep=_sleep)
+
+
+def _replace_sleeps() -> None:
+    for module in (association_module, dul_module):
+        if vars(module)["time"] is not _sleeping:
+            vars(module)["time"] = _sleeping

@@ -15,11 +15,7 @@ from pathlib import Path
 from typing import cast
 from urllib.parse import quote
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, event
+from sqlalchemy import Connection, create_engine, event, inspect
 from sqlalchemy.exc import DatabaseError, IntegrityError, ProgrammingError
 
 from storage.errors import DatabaseBusy, DatabaseDamaged, DatabaseTooNew, StorageUnavailable
@@ -71,7 +67,11 @@ class Database:
         StorageUnavailable
             The file cannot be opened or written.
         """
-        configuration = _alembic()
+        from alembic import command  # noqa: PLC0415 - a tenth of a second that only a start has to take
+        from alembic.config import Config  # noqa: PLC0415 - as above
+
+        configuration = Config()
+        configuration.set_main_option("script_location", str(MIGRATIONS))
         with self.write(Step.MIGRATED) as connection:
             self._require_known(connection)
             configuration.attributes["connection"] = connection
@@ -99,7 +99,7 @@ class Database:
     def revision(self) -> str | None:
         """Return the migration that the database is at; None: it has no tables yet."""
         with self.read() as connection:
-            return MigrationContext.configure(connection).get_current_revision()
+            return revision_of(connection)
 
     def copy_to(self, path: Path) -> None:
         """Write one consistent picture of the database to a new file, durably; readers and writers go on meanwhile.
@@ -121,9 +121,8 @@ class Database:
             raise StorageUnavailable(f"{path}: {error.strerror}") from error
 
     def _require_known(self, connection: Connection) -> None:
-        known = {script.revision for script in ScriptDirectory.from_config(_alembic()).walk_revisions()}
-        current = MigrationContext.configure(connection).get_current_revision()
-        if current is not None and current not in known:
+        current = revision_of(connection)
+        if current is not None and current not in _revisions():
             raise DatabaseTooNew(self.path, current)
 
     @contextmanager
@@ -192,15 +191,22 @@ class Database:
         self._engine.dispose()
 
 
-def newest_revision() -> str | None:
+def newest_revision() -> str:
     """Return the migration that this version brings a database to."""
-    return ScriptDirectory.from_config(_alembic()).get_current_head()
+    return max(_revisions())
 
 
-def _alembic() -> Config:
-    configuration = Config()
-    configuration.set_main_option("script_location", str(MIGRATIONS))
-    return configuration
+def revision_of(connection: Connection) -> str | None:
+    """Return the migration that the database is at; None: it has no tables yet."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one_or_none()
+    return None if found is None else str(found)
+
+
+def _revisions() -> set[str]:
+    """The migrations that this version knows, as their files are named."""
+    return {path.name[1:5] for path in (MIGRATIONS / "versions").glob("v[0-9]*_*.py")}
 
 
 def _fault(path: Path, step: str, error: BaseException | None) -> StorageUnavailable:

@@ -78,8 +78,12 @@ class ObjectStore:
             raise StorageUnavailable(f"{source.path(key)} to {self.incoming}: {error.strerror}") from error
         self.adopt(path, key)
 
-    def adopt(self, path: Path, expected_key: str | None = None) -> StoredObject:
+    def adopt(
+        self, path: Path, expected_key: str | None = None, *, known_key: str | None = None
+    ) -> StoredObject:
         """Move a complete file from `incoming` to its place. It survives a power loss when this returns.
+
+        With `known_key`, the SHA-256 of what was written to it, it is not read again.
 
         Raises
         ------
@@ -89,7 +93,7 @@ class ObjectStore:
             The disk is full or answers with an error; nothing counts on the file.
         """
         try:
-            stored = self._sync(path)
+            stored = self._sync(path, known_key)
             if expected_key not in (None, stored.key):
                 path.unlink()
                 raise ObjectMissing(expected_key)
@@ -106,12 +110,11 @@ class ObjectStore:
     def _write(self, path: Path, content: bytes) -> None:
         path.write_bytes(content)
 
-    def _sync(self, path: Path) -> StoredObject:
+    def _sync(self, path: Path, known_key: str | None) -> StoredObject:
         with path.open("r+b") as file:
-            key = hashlib.file_digest(file, "sha256").hexdigest()
-            size = file.tell()
+            key = known_key or hashlib.file_digest(file, "sha256").hexdigest()
             os.fsync(file.fileno())
-        return StoredObject(key, size)
+            return StoredObject(key, os.fstat(file.fileno()).st_size)
 
     def _move(self, path: Path, target: Path) -> None:
         path.replace(target)

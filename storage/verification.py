@@ -15,7 +15,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
 from storage import audit
-from storage.engine import Database, newest_revision
+from storage.engine import Database, newest_revision, revision_of
 from storage.errors import ObjectMissing
 from storage.invariants import INVARIANTS
 from storage.needed import NeededObject, Use, is_needed
@@ -58,8 +58,7 @@ def check_pages(database: Database) -> list[Finding]:
 def check_schema(database: Database) -> list[Finding]:
     """Check that tables, columns and triggers are this version's. With a finding the rows are not to be understood."""
     with database.read() as connection:
-        context = MigrationContext.configure(connection)
-        revision = context.get_current_revision()
+        revision = revision_of(connection)
         if revision != newest_revision():
             return [
                 Finding(
@@ -67,7 +66,8 @@ def check_schema(database: Database) -> list[Finding]:
                     "start the node: it brings the schema up to date",
                 )
             ]
-        changed = len(compare_metadata(context, metadata)) + (_triggers(connection) != AUDIT_TRIGGERS)
+        changed = len(compare_metadata(MigrationContext.configure(connection), metadata))
+        changed += _triggers(connection) != AUDIT_TRIGGERS
     return [Finding(f"{database.path.name}: {changed} changes in its schema", RESTORE)] if changed else []
 
 

@@ -10,6 +10,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import insert, select, text
 from sqlalchemy.exc import IntegrityError
 
@@ -41,6 +42,14 @@ created_at) VALUES (:id, :id, 'sha', :score, 0.5, '{}', '[]', 1.0)"""
 def test_the_migrations_lead_to_the_schema(folder: DataFolder) -> None:
     with folder.database.read() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_the_migrations_are_known_by_their_files() -> None:
+    configuration = Config()
+    configuration.set_main_option("script_location", str(MIGRATIONS))
+    scripts = ScriptDirectory.from_config(configuration)
+    assert engine._revisions() == {script.revision for script in scripts.walk_revisions()}
+    assert engine.newest_revision() == scripts.get_current_head()
 
 
 def test_a_prediction_by_one_threshold_keeps_its_answer_when_there_are_three(folder: DataFolder) -> None:

@@ -1,287 +1,227 @@
-"""Peers that would fill the memory, start threads or hold a connection for ever: cut off, and the next is served."""
+"""The fast way of a data set from the socket to its file: byte for byte, in whatever pieces, or not at all."""
 
 import socket
-import sqlite3
 import struct
-import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
-from pathlib import Path
+from contextlib import suppress
 
+import pynetdicom
 import pytest
+from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.uid import ComputedRadiographyImageStorage
-from pynetdicom import AE, build_role
+from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.dsutils import encode
-from pynetdicom.timer import Timer
 from structlog.testing import capture_logs
 
 from config.peers import Source
 from config.settings import Settings
+from dicom_node import transport
 from dicom_node.associations import VERIFICATION
-from dicom_node.commitment import STORAGE_COMMITMENT
 from dicom_node.receiver import Receiver
-from dicom_node.transport import LONGEST_MESSAGE, MOST_UNANSWERED
-from storage import views
 from storage.folder import DataFolder
-from tests.load import association_request
+from tests.builders import chest_film
+from tests.load import another
 from tests.peers import wait_for
 
-COMMAND, LAST = 0x01, 0x02  # the bits of a message control header (PS3.8 E.2)
-MOST_SENT = 64 * LONGEST_MESSAGE
-REPORT = {
-    "AffectedSOPClassUID": STORAGE_COMMITMENT,
-    "CommandField": 0x0100,
-    "AffectedSOPInstanceUID": f"{STORAGE_COMMITMENT}.1",
-    "EventTypeID": 1,
-}
-ECHO = {"AffectedSOPClassUID": VERIFICATION, "CommandField": 0x0030}
-STORE = {
-    "AffectedSOPClassUID": ComputedRadiographyImageStorage,
-    "CommandField": 0x0001,
-    "AffectedSOPInstanceUID": "1.2.3",
-    "Priority": 0,
-}
+COMMAND, LAST = 0x01, 0x02
+DATA, ABORT = 0x04, 0x07
+SOP_CLASS = DigitalXRayImageStorageForPresentation
 
 
-class Peer:
-    """A known source that says what it likes, over an association that was accepted."""
-
-    def __init__(self, host: str, port: int) -> None:
-        entity = AE("PACS")
-        for each in (VERIFICATION, STORAGE_COMMITMENT, ComputedRadiographyImageStorage):
-            entity.add_requested_context(each)
-        role = build_role(STORAGE_COMMITMENT, scp_role=True)
-        self.association: Association = entity.associate(host, port, ae_title="CXR_NODE", ext_neg=[role])
-        assert self.association.is_established
-        self._contexts = {cx.abstract_syntax: cx.context_id for cx in self.association.accepted_contexts}
-
-    def say(
-        self, sop_class: str, flags: int, content: bytes, context: int | None = None, times: int = 1
-    ) -> None:
-        """Send one piece of a message, or several such in one PDU."""
-        number = self._contexts[sop_class] if context is None else context
-        value = (struct.pack(">LBB", len(content) + 2, number, flags) + content) * times
-        self.association.dul.socket.socket.sendall(struct.pack(">BBL", 0x04, 0, len(value)) + value)
-
-    def command(self, context: int | None = None, times: int = 1, **elements: object) -> None:
-        """Send a whole command that announces a data set, or several such in one PDU."""
-        made = Dataset()
-        made.CommandGroupLength = 0
-        made.MessageID = 1
-        made.CommandDataSetType = 1
-        for keyword, value in elements.items():
-            setattr(made, keyword, value)
-        made.CommandGroupLength = len(encode(made, True, True)) - 12
-        content = encode(made, True, True)
-        self.say(str(elements["AffectedSOPClassUID"]), COMMAND | LAST, content, context, times)
-
-    def is_cut_off(self, seconds: float = 30) -> bool:
-        self.association.join(seconds)
-        return not self.association.is_alive()
-
-
-@pytest.fixture
-def receiving(folder: DataFolder) -> Iterator[tuple[str, int]]:
+@pytest.fixture(params=["fast", "as pynetdicom comes"])
+def receiving(request: pytest.FixtureRequest, folder: DataFolder) -> Iterator[tuple[str, int]]:
     source = Source(name="pacs", ae_title="PACS", hosts=("127.0.0.1",))  # type: ignore[arg-type]
-    settings = Settings(sources=(source,), receiver={"port": 0, "network_timeout_seconds": 1.0})  # type: ignore[arg-type]
-    receiver = Receiver(settings, folder, lambda: None)
+    receiver = Receiver(Settings(sources=(source,), receiver={"port": 0}), folder, lambda: None)  # type: ignore[arg-type]
+    transport.switch(on=request.param == "fast")
     yield receiver.start()
     receiver.stop()
+    transport.switch(on=True)
 
 
-def is_served(receiving: tuple[str, int]) -> bool:
-    association = Peer(*receiving).association
-    answer = association.send_c_echo()
-    association.release()
-    return bool(answer.Status == 0x0000)
+def associated(receiving: tuple[str, int], syntax: str = ExplicitVRLittleEndian) -> Association:
+    entity = AE("PACS")
+    entity.add_requested_context(SOP_CLASS, syntax)
+    entity.add_requested_context(VERIFICATION)
+    association = entity.associate(*receiving, ae_title="CXR_NODE")
+    assert association.is_established
+    return association
 
 
-def is_refused(said: Callable[[], None], times: int) -> bool:
-    """Say the same until the connection ends."""
-    try:
-        for _ in range(times):
-            said()
-    except OSError:
-        return True
-    return False
+class Wire:
+    """A peer that cuts what it says into pieces as it likes."""
+
+    def __init__(self, receiving: tuple[str, int]) -> None:
+        self.association = associated(receiving, ImplicitVRLittleEndian)
+        [self._context] = [
+            each.context_id
+            for each in self.association.accepted_contexts
+            if each.abstract_syntax == SOP_CLASS
+        ]
+        self._socket: socket.socket = self.association.dul.socket.socket
+        # or pynetdicom's own thread would take the answers
+        self.association._reactor_checkpoint.clear()
+        wait_for(lambda: self.association._is_paused)
+
+    def value(self, flags: int, content: bytes) -> bytes:
+        return struct.pack(">LBB", len(content) + 2, self._context, flags) + content
+
+    def pdu(self, *values: bytes, kind: int = DATA) -> bytes:
+        content = b"".join(values)
+        return struct.pack(">BBL", kind, 0, len(content)) + content
+
+    def command(self, film: Dataset) -> bytes:
+        command = Dataset()
+        command.CommandGroupLength = 0
+        command.AffectedSOPClassUID = SOP_CLASS
+        command.CommandField = 0x0001
+        command.MessageID = 1
+        command.Priority = 0
+        command.CommandDataSetType = 1
+        command.AffectedSOPInstanceUID = film.SOPInstanceUID
+        command.CommandGroupLength = len(encode(command, True, True)) - 12
+        return self.value(COMMAND | LAST, encode(command, True, True))
+
+    def send(self, said: bytes) -> None:
+        with suppress(ConnectionError):
+            self._socket.sendall(said)
+
+    def status(self) -> int | None:
+        """The status of the answer; None where the connection ended without one."""
+        context, answer = self.association.dimse.get_msg(block=True)
+        return None if context is None else int(answer.Status)
 
 
-def open_files() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
+def whole(content: bytes) -> list[bytes]:
+    return [content]
 
 
-def endless_command(peer: Peer) -> None:
-    peer.say(VERIFICATION, COMMAND, bytes(100_000))
+def halves(content: bytes) -> list[bytes]:
+    return [content[: len(content) // 2], content[len(content) // 2 :]]
 
 
-def endless_data(peer: Peer) -> None:
-    peer.say(VERIFICATION, 0, bytes(100_000))
+def crumbs(content: bytes) -> list[bytes]:
+    sizes = [1, 2, 3, 5, 1001]
+    pieces = []
+    while content:
+        size = sizes[len(pieces) % len(sizes)]
+        pieces.append(content[:size])
+        content = content[size:]
+    return pieces
+
+
+def with_an_empty_end(content: bytes) -> list[bytes]:
+    return [content, b""]
+
+
+@pytest.mark.parametrize("cut", [whole, halves, crumbs, with_an_empty_end])
+@pytest.mark.parametrize("values_in_pdu", [1, 7])
+def test_a_data_set_arrives_byte_for_byte_in_whatever_pieces(
+    receiving: tuple[str, int],
+    folder: DataFolder,
+    cut: Callable[[bytes], list[bytes]],
+    values_in_pdu: int,
+) -> None:
+    film = chest_film(rows=200, columns=160)
+    content = encode(film, True, True)
+    wire = Wire(receiving)
+    pieces = cut(content)
+    values = [wire.value(0, piece) for piece in pieces[:-1]] + [wire.value(LAST, pieces[-1])]
+    wire.send(wire.pdu(wire.command(film)))
+    wire.send(
+        b"".join(
+            wire.pdu(*values[start : start + values_in_pdu]) for start in range(0, len(values), values_in_pdu)
+        )
+    )
+    assert wire.status() == 0x0000
+    [stored] = folder.folder.glob("objects/*/*.dcm")
+    assert stored.read_bytes().endswith(content)
+    assert dcmread(stored).file_meta.TransferSyntaxUID == ImplicitVRLittleEndian
+
+
+def test_the_command_and_the_whole_data_set_may_come_in_one_pdu(
+    receiving: tuple[str, int], folder: DataFolder
+) -> None:
+    film = chest_film()
+    wire = Wire(receiving)
+    wire.send(wire.pdu(wire.command(film), wire.value(LAST, encode(film, True, True))))
+    assert wire.status() == 0x0000
+    assert len(list(folder.folder.glob("objects/*/*.dcm"))) == 1
+
+
+def abort(wire: Wire) -> bytes:
+    return wire.pdu(bytes(4), kind=ABORT)
+
+
+def another_command(wire: Wire) -> bytes:
+    return wire.pdu(wire.command(chest_film()))
+
+
+def a_length_beyond_the_pdu(wire: Wire) -> bytes:
+    return wire.pdu(struct.pack(">LBB", 5000, 1, 0) + bytes(100))
+
+
+def a_length_of_nothing(wire: Wire) -> bytes:
+    return wire.pdu(struct.pack(">LBB", 1, 1, 0))
+
+
+def an_endless_pdu(wire: Wire) -> bytes:
+    return b"\x04\0\xff\xff\xff\xff" + bytes(1000)
+
+
+def something_else(wire: Wire) -> bytes:
+    return wire.pdu(bytes(4), kind=0x99)
 
 
 @pytest.mark.parametrize(
-    ("announced", "piece"),
-    [(None, endless_command), (REPORT, endless_data), (ECHO, endless_data)],
-    ids=["command", "event report", "echo"],
+    "said",
+    [abort, another_command, a_length_beyond_the_pdu, a_length_of_nothing, an_endless_pdu, something_else],
 )
-def test_a_message_without_an_end_is_cut_off_before_it_fills_the_memory(
-    receiving: tuple[str, int], announced: dict[str, object] | None, piece: Callable[[Peer], None]
+def test_what_has_no_place_in_a_data_set_ends_the_connection_and_leaves_nothing(
+    receiving: tuple[str, int], folder: DataFolder, said: Callable[[Wire], bytes]
 ) -> None:
-    peer = Peer(*receiving)
-    if announced is not None:
-        peer.command(**announced)
-    assert is_refused(lambda: piece(peer), MOST_SENT // 100_000)
-    assert peer.is_cut_off()
-    assert is_served(receiving)
-
-
-@contextmanager
-def locked(folder: DataFolder) -> Iterator[None]:
-    with closing(sqlite3.connect(folder.database.path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        yield
-
-
-def test_event_reports_that_do_not_wait_for_their_answers_start_no_thread_each(
-    folder: DataFolder, receiving: tuple[str, int]
-) -> None:
-    peer = Peer(*receiving)
-    before = threading.active_count()
-    answer = Dataset()
-    answer.TransactionUID = "2.25.4711"
-
-    def report() -> None:
-        peer.command(**REPORT)
-        peer.say(STORAGE_COMMITMENT, LAST, encode(answer, True, True))
-
-    with locked(folder):
-        is_refused(report, 20 * MOST_UNANSWERED)
-        assert peer.is_cut_off()
-        assert threading.active_count() <= before + MOST_UNANSWERED + 1
-    assert is_served(receiving)
-
-
-def test_a_message_that_pynetdicom_cannot_read_leaves_no_file(
-    folder: DataFolder, receiving: tuple[str, int]
-) -> None:
-    peer = Peer(*receiving)
-    peer.command(context=77, **STORE)  # a context that was never negotiated
-    assert peer.is_cut_off()
+    film = chest_film()
+    wire = Wire(receiving)
+    wire.send(wire.pdu(wire.command(film)) + wire.pdu(wire.value(0, encode(film, True, True)[:5000])))
+    wire.send(said(wire))
+    assert wire.status() is None
     wait_for(lambda: not list(folder.objects.incoming.iterdir()))
-    assert is_served(receiving)
+    again = associated(receiving)
+    assert again.send_c_store(another(chest_film(), "again")).Status == 0x0000
+    again.release()
 
 
-def heard_by_stranger(receiving: tuple[str, int], said: bytes) -> bytes:
-    """Say something without waiting for an answer, and return what is said to it until the connection ends."""
-    heard = b""
-    with socket.create_connection(receiving, 30) as connection, suppress(ConnectionError):
-        connection.sendall(said)
-        while part := connection.recv(4096):
-            heard += part
-    return heard
-
-
-def test_who_does_not_wait_for_the_answer_to_its_request_is_counted_and_fills_no_log(
+def test_a_peer_that_leaves_in_the_middle_of_a_data_set_leaves_nothing(
     receiving: tuple[str, int], folder: DataFolder
 ) -> None:
-    request = association_request("STRANGER")
-    with capture_logs() as logs:
-        for _ in range(20):
-            with closing(socket.create_connection(receiving, 30)) as peer, suppress(OSError):
-                peer.sendall(2 * request)
-                while peer.recv(4096):
-                    pass
-
-        def counted() -> int:
-            with folder.database.read() as connection:
-                refused: dict[str, int] = views.status(connection, time.time())["refused_last_day"]
-            return sum(refused.values())
-
-        wait_for(lambda: counted() >= 20)
-    assert not [each for each in logs if each["event"] == "message_unreadable"]
-    assert is_served(receiving)
-
-
-def test_a_request_for_an_association_that_no_peer_can_mean_is_not_read(receiving: tuple[str, int]) -> None:
-    request = association_request()
-    said = request[6:] + 5 * (
-        b"\x10\0\xff\xff" + 0xFFFF * b"1"
-    )  # application contexts: read, it would be aborted
-    assert heard_by_stranger(receiving, request[:2] + struct.pack(">L", len(said)) + said) == b""
-    assert is_served(receiving)
-
-
-@pytest.mark.parametrize("at_once", [1, 20])
-def test_a_message_with_several_commands_is_cut_off_and_leaves_no_file_open(
-    folder: DataFolder, receiving: tuple[str, int], at_once: int
-) -> None:
-    assert is_served(receiving)
-    before = open_files()
-    peer = Peer(*receiving)
-    is_refused(lambda: peer.command(times=at_once, **STORE), 20 // at_once)
-    assert peer.is_cut_off()
+    film = chest_film()
+    wire = Wire(receiving)
+    wire.send(wire.pdu(wire.command(film)) + wire.pdu(wire.value(0, encode(film, True, True)[:5000])))
+    wait_for(lambda: list(folder.objects.incoming.iterdir()))
+    wire._socket.shutdown(socket.SHUT_RDWR)
     wait_for(lambda: not list(folder.objects.incoming.iterdir()))
-    wait_for(lambda: open_files() <= before + 1)
-    assert is_served(receiving)
 
 
-def test_a_message_in_tiny_pieces_has_a_time_limit_and_not_one_for_each_piece(
-    receiving: tuple[str, int],
+def test_many_images_and_echoes_follow_each_other_over_one_association(
+    receiving: tuple[str, int], folder: DataFolder
 ) -> None:
-    never = threading.Event()
-    peer = Peer(*receiving)
-    peer.command(**STORE)
-
-    def drip() -> None:
-        peer.say(ComputedRadiographyImageStorage, 0, bytes(2))
-        never.wait(0.05)
-
-    assert is_refused(drip, 200)
-    assert is_served(receiving)
+    association = associated(receiving)
+    for number in range(10):
+        assert association.send_c_store(another(chest_film(), str(number))).Status == 0x0000
+        assert association.send_c_echo().Status == 0x0000
+    association.release()
+    assert len(list(folder.folder.glob("objects/*/*.dcm"))) == 10
 
 
-def test_an_association_over_which_nothing_is_said_ends(receiving: tuple[str, int]) -> None:
-    peer = Peer(*receiving)
-    wait_for(lambda: not peer.association.is_established)
-    assert peer.association.is_aborted
-    assert is_served(receiving)
-
-
-def test_a_message_that_is_slow_and_long_is_taken_as_long_as_it_goes_on(receiving: tuple[str, int]) -> None:
-    """Twice the time that one PDU may take, for bytes that the slowest line brings in that."""
-    never = threading.Event()
-    peer = Peer(*receiving)
-    peer.command(**STORE)
-    for _ in range(20):
-        peer.say(ComputedRadiographyImageStorage, 0, bytes(400))
-        never.wait(0.1)
-    assert peer.association.is_established
-    assert not peer.is_cut_off(0.1)
-
-
-def test_a_pdu_that_comes_byte_by_byte_has_one_time_limit_and_not_one_for_each_byte(
-    receiving: tuple[str, int],
+def test_another_version_of_pynetdicom_is_used_as_it_comes(
+    folder: DataFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    never = threading.Event()
-    with socket.create_connection(receiving) as dripping:
-
-        def drip() -> None:
-            dripping.sendall(b"\x01")
-            never.wait(0.05)
-
-        dripping.sendall(struct.pack(">BBL", 0x01, 0, 10_000))
-        assert is_refused(drip, 200)
-    assert is_served(receiving)
-
-
-@pytest.mark.parametrize("hours", [3, -3])
-def test_a_clock_that_is_set_neither_ends_nor_prolongs_an_association(
-    monkeypatch: pytest.MonkeyPatch, hours: int
-) -> None:
-    timer = Timer(60)
-    timer.start()
-    now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now + hours * 3600)
-    assert 0 < timer.remaining <= 60
+    monkeypatch.setattr(pynetdicom, "__version__", "3.1.0")
+    with capture_logs() as logs:
+        transport.switch(on=True)
+    assert [each["event"] for each in logs] == ["transport_is_slow"]
+    assert not transport._wanted.is_set()
+    monkeypatch.undo()
+    transport.switch(on=True)
+    assert transport._wanted.is_set()
