@@ -17,7 +17,7 @@ STORE_REQUEST, DATA_SET_FOLLOWS = 0x0001, 0x0001
 
 
 class Peer:
-    """One association (PS3.8 9.3), for films in Implicit VR Little Endian that fit into one PDU."""
+    """One association (PS3.8 9.3), for DX images in Implicit VR Little Endian."""
 
     def __init__(self, to: Server) -> None:
         self._to = to
@@ -48,7 +48,10 @@ class Peer:
     def store(self, sop_instance_uid: str, content: bytes) -> None:
         """Send one film by C-STORE, and require Success."""
         self._say(DATA, _value(COMMAND | LAST, _store_request(sop_instance_uid)))
-        self._say(DATA, _value(LAST, content))
+        longest = LONGEST_PDU - 6
+        for start in range(0, len(content), longest):
+            piece = content[start : start + longest]
+            self._say(DATA, _value(LAST if start + longest >= len(content) else 0, piece))
         answer = self._hear(DATA)
         status = answer.index(struct.pack("<HHL", 0, 0x0900, 2)) + 8
         assert answer[status : status + 2] == b"\0\0", f"status {answer[status : status + 2].hex()}"

@@ -1,6 +1,7 @@
 """What is measured side by side: this node, Orthanc and dcmtk's storescp, each fresh and on a folder of its own."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -27,11 +28,16 @@ class Server:
     ae_title: str
     port: int
     pid: int
+    folder: Path
 
     def cpu_seconds(self) -> float:
         """Return how much of a processor it has taken so far."""
         after_name = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
         return (int(after_name[11]) + int(after_name[12])) / _CLOCK_TICKS
+
+    def memory_megabytes(self) -> float:
+        """Return what it and the processes that it has started hold in memory."""
+        return sum(_memory_megabytes(pid) for pid in _family(self.pid))
 
 
 def installed() -> list[str]:
@@ -44,21 +50,35 @@ def installed() -> list[str]:
 
 
 @contextmanager
-def server(name: str, folder: Path) -> Iterator[Server]:
-    """Start the server of this name on an empty folder, and end it."""
-    starts = {NODE: _node, ORTHANC: _archive, STORESCP: _storescp}
+def server(name: str, folder: Path, destination: Server | None = None) -> Iterator[Server]:
+    """Start the server of this name on an empty folder, and end it.
+
+    With a `destination` the node is a whole one, which sends its results there; else it is its receiving process.
+    """
+    starts = {ORTHANC: _archive, STORESCP: _storescp}
     folder.mkdir()
     try:
-        with starts[name](folder) as started:
+        with _node(folder, destination) if name == NODE else starts[name](folder) as started:
             yield started
     finally:
         shutil.rmtree(folder)
 
 
 @contextmanager
-def _node(folder: Path) -> Iterator[Server]:
-    """The receiving process alone, with every promise kept: what it takes is durable before it answers."""
+def _node(folder: Path, destination: Server | None) -> Iterator[Server]:
+    """With every promise kept: what it takes is durable before it answers."""
     port = free_port()
+    to = (
+        ""
+        if destination is None
+        else f"""
+[[destinations]]
+name = "archive"
+ae_title = "{destination.ae_title}"
+host = "127.0.0.1"
+port = {destination.port}
+"""
+    )
     (folder / "node.toml").write_text(
         f"""
 [node]
@@ -67,16 +87,20 @@ data_dir = "data"
 [receiver]
 host = "127.0.0.1"
 port = {port}
+study_quiet_seconds = 0
+[model]
+uncertain = [0, 0]
 [[sources]]
 name = "sender"
 ae_title = "SENDER"
 hosts = ["127.0.0.1"]
-""",
+{to}""",
         encoding="utf-8",
     )
     command = [sys.executable, "-m", "dicom_node.cli", "run", "--config", str(folder / "node.toml")]
-    with _started([*command, "--role", "receive"], folder, port) as process:
-        yield Server(NODE, "BENCH", port, process.pid)
+    roles = ["--role", "receive"] if destination is None else []
+    with _started([*command, *roles], folder, port) as process:
+        yield Server(NODE, "BENCH", port, process.pid, folder)
 
 
 @contextmanager
@@ -86,7 +110,7 @@ def _storescp(folder: Path) -> Iterator[Server]:
     stored = folder / "stored"
     stored.mkdir()
     with _started(["storescp", "--output-directory", str(stored), str(port)], folder, port) as process:
-        yield Server(STORESCP, "ANY", port, process.pid)
+        yield Server(STORESCP, "ANY", port, process.pid, folder)
 
 
 @contextmanager
@@ -96,7 +120,7 @@ def _archive(folder: Path) -> Iterator[Server]:
     assert executable is not None
     archive = OrthancArchive(executable, folder, more={"DicomCheckCalledAet": False})
     try:
-        yield Server(ORTHANC, "DEMO_PACS", archive.port, archive.pid)
+        yield Server(ORTHANC, "DEMO_PACS", archive.port, archive.pid, folder)
     finally:
         archive.stop()
 
@@ -121,6 +145,19 @@ def _started(command: list[str], folder: Path, port: int) -> Iterator["subproces
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait()
+
+
+def _family(pid: int) -> Iterator[int]:
+    yield pid
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in path.read_text(encoding="ascii").split():
+            yield from _family(int(child))
+
+
+def _memory_megabytes(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+    found = re.search(r"^VmRSS:\s+(\d+) kB$", status, re.MULTILINE)
+    return int(found[1]) / 1000 if found else 0.0
 
 
 def _listens(port: int) -> bool:
