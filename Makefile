@@ -6,7 +6,7 @@
 #   make PYTHON=/opt/python install  a Python of one's own choice
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults install format pictures docs lock clean peers
+.PHONY: help demo test faults bench install format pictures docs lock clean peers
 
 # PyTorch's build: "cpu", from https://download.pytorch.org/whl/cpu where that is reached, or "cuda", from PyPI.
 TORCH ?= cpu
@@ -39,6 +39,10 @@ test: $(TEST_STAMP) peers ## check everything: style, types, borders, tests with
 
 faults: $(TEST_STAMP) peers ## the long trials of docs/reliability.md, for hours (TRIALS="kills load": some)
 	$(BIN)/python -m tests.faults.record $(TRIALS)
+
+bench: $(TEST_STAMP) peers ## measure the node beside its peers, on a quiet machine, into benchmarks/
+	$(BIN)/python -m benchmarks.receiving
+	$(BIN)/python -m benchmarks.answering
 
 install: $(NODE_STAMP) ## install the node into .venv (TORCH=cuda: for NVIDIA GPUs)
 

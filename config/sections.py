@@ -14,7 +14,7 @@ class NodeSettings(Section):
 
     ae_title: AeTitle = "CXR_NODE"
     data_dir: SettingsPath = Path("data")
-    fast_transport: bool = True
+    fast_transport: bool = False
 
 
 class ReceiverSettings(Section):
