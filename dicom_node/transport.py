@@ -52,7 +52,6 @@ _quick_acknowledgement: int | None = getattr(socket, "TCP_QUICKACK", None)
 
 
 _wanted = threading.Event()
-_wanted.set()
 
 
 def switch(*, on: bool) -> None:
@@ -70,7 +69,7 @@ def take(
     seconds: float,
     refused: Callable[[evt.Event, str], None] = lambda _event, _reason: None,
 ) -> None:
-    """Take a connection that was opened (EVT_CONN_OPEN): bounded, and fast unless that is switched off.
+    """Take a connection that was opened (EVT_CONN_OPEN): bounded, and fast where that is switched on.
 
     `seconds` and `refused` are those of `dicom_node.bounds.bound`.
     """

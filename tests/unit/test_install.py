@@ -254,6 +254,7 @@ def test_make_alone_lists_its_commands(checkout: Path) -> None:
         "demo",
         "test",
         "faults",
+        "bench",
         "install",
         "format",
         "pictures",

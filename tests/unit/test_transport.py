@@ -37,7 +37,7 @@ def receiving(request: pytest.FixtureRequest, folder: DataFolder) -> Iterator[tu
     transport.switch(on=request.param == "fast")
     yield receiver.start()
     receiver.stop()
-    transport.switch(on=True)
+    transport.switch(on=False)
 
 
 def associated(receiving: tuple[str, int], syntax: str = ExplicitVRLittleEndian) -> Association:
@@ -225,3 +225,4 @@ def test_another_version_of_pynetdicom_is_used_as_it_comes(
     monkeypatch.undo()
     transport.switch(on=True)
     assert transport._wanted.is_set()
+    transport.switch(on=False)
