@@ -1,6 +1,6 @@
 """The fast way through pynetdicom 3.0.4, which is made of places of it that are replaced for one connection.
 
-Measured (`benchmarks/README.md`), three things cost most of its time: each PDU of a data set is copied several times on
+Three things cost most of its time: each PDU of a data set is copied several times on
 its way through socket, decoder, queue, state machine and BytesIO; two threads an association look a thousand times a
 second whether there is something to do; and small messages wait for the last one's acknowledgement (Nagle's algorithm,
 RFC 896, against delayed acknowledgements, RFC 1122 4.2.3.2). The seams:
