@@ -64,7 +64,10 @@ class Peer:
         """Send one piece of a message, or several such in one PDU."""
         number = self._contexts[sop_class] if context is None else context
         value = (struct.pack(">LBB", len(content) + 2, number, flags) + content) * times
-        self.association.dul.socket.socket.sendall(struct.pack(">BBL", 0x04, 0, len(value)) + value)
+        connected = self.association.dul.socket.socket
+        if connected is None:
+            raise ConnectionError("pynetdicom has seen the end of the connection")
+        connected.sendall(struct.pack(">BBL", 0x04, 0, len(value)) + value)
 
     def command(self, context: int | None = None, times: int = 1, **elements: object) -> None:
         """Send a whole command that announces a data set, or several such in one PDU."""
