@@ -17,6 +17,7 @@ from dicom_node.demo.archive import OrthancArchive, free_port
 
 NODE, ORTHANC, STORESCP = "this node", "Orthanc", "storescp"
 START_SECONDS = 60.0
+_WHERE = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"  # pynetdicom has a storescp and a storescu, too
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -44,9 +45,14 @@ def installed() -> list[str]:
     """Return which of the servers this machine has."""
     return [
         NODE,
-        *([ORTHANC] if _orthanc() else []),
-        *([STORESCP] if shutil.which("storescp") else []),
+        *([ORTHANC] if tool("Orthanc") else []),
+        *([STORESCP] if tool("storescp") else []),
     ]
+
+
+def tool(name: str) -> str | None:
+    """Return where the program of this name is installed."""
+    return shutil.which(name, path=_WHERE)
 
 
 @contextmanager
@@ -107,27 +113,24 @@ hosts = ["127.0.0.1"]
 def _storescp(folder: Path) -> Iterator[Server]:
     """As dcmtk comes: what it answers is in the system's memory, and lost with its power."""
     port = free_port()
+    executable = tool("storescp")
+    assert executable is not None
     stored = folder / "stored"
     stored.mkdir()
-    with _started(["storescp", "--output-directory", str(stored), str(port)], folder, port) as process:
+    with _started([executable, "--output-directory", str(stored), str(port)], folder, port) as process:
         yield Server(STORESCP, "ANY", port, process.pid, folder)
 
 
 @contextmanager
 def _archive(folder: Path) -> Iterator[Server]:
     """As Orthanc comes: it syncs what it stores."""
-    executable = _orthanc()
+    executable = tool("Orthanc")
     assert executable is not None
-    archive = OrthancArchive(executable, folder, more={"DicomCheckCalledAet": False})
+    archive = OrthancArchive(Path(executable), folder, more={"DicomCheckCalledAet": False})
     try:
         yield Server(ORTHANC, "DEMO_PACS", archive.port, archive.pid, folder)
     finally:
         archive.stop()
-
-
-def _orthanc() -> Path | None:
-    found = shutil.which("Orthanc", path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin")
-    return Path(found) if found else None
 
 
 @contextmanager
