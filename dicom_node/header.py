@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -38,8 +39,8 @@ URGENT = frozenset({"STAT", "HIGH"})
 CHARACTER_SET = int(Tag("SpecificCharacterSet"))
 _META_GROUP = 0x0002
 _LONGEST_KEPT = 64 * 1024  # bytes of a value; a name has at most 324
-_NEEDED = {
-    int(Tag(keyword))
+_TAGS = {
+    keyword: int(Tag(keyword))
     for keyword in (
         "SOPClassUID",
         "SOPInstanceUID",
@@ -51,8 +52,12 @@ _NEEDED = {
         "PatientBirthDate",
         "StudyInstanceUID",
         "SeriesInstanceUID",
+        "TransferSyntaxUID",
+        "MediaStorageSOPClassUID",
+        "MediaStorageSOPInstanceUID",
     )
 }
+_NEEDED = frozenset(_TAGS.values())
 _IDENTIFIER_LENGTH = 64
 _DATE = re.compile(r"[0-9]{4}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])", re.ASCII)
 # Archives hold UIDs with leading zeros in a component; they are illegal and harmless.
@@ -65,6 +70,9 @@ class Identity:
 
     What tells whose it is, and of when, is empty where it is longer than the standard allows, or no date: shortened,
     two patients might be one.
+
+    `is_ordered_urgently`: the order behind the image asks for haste, by its Requested Procedure Priority (0040,1003),
+    PS3.3 C.4.11; where that cannot be read it asks for none, and the image has its identity all the same.
     """
 
     sop_class_uid: str
@@ -78,6 +86,7 @@ class Identity:
     patient_birth_date: str
     study_date: str
     transfer_syntax_uid: str
+    is_ordered_urgently: bool
 
 
 def is_uid(text: str) -> bool:
@@ -100,7 +109,9 @@ def read_identity(path: Path, limits: LimitsSettings = DEFAULT_LIMITS) -> Identi
         with 0xA900 where it is not of the SOP class or instance that the C-STORE request named (PS3.4 B.2.3).
     """
     try:
-        meta, header = _read_values(path, limits)
+        with _opened(path, limits) as (meta, file, following):
+            header, rest = _start(file, following)
+            is_ordered_urgently = _is_ordered_urgently(file, rest)
     except BeyondLimits as error:
         raise DataSetRefused(CANNOT_UNDERSTAND, str(error)) from error
     except (ValueError, zlib.error) as error:
@@ -117,33 +128,12 @@ def read_identity(path: Path, limits: LimitsSettings = DEFAULT_LIMITS) -> Identi
         patient_birth_date=_date(header, "PatientBirthDate"),
         study_date=_date(header, "StudyDate"),
         transfer_syntax_uid=_uid(meta, "TransferSyntaxUID"),
+        is_ordered_urgently=is_ordered_urgently,
     )
     announced = _text(meta, "MediaStorageSOPClassUID"), _text(meta, "MediaStorageSOPInstanceUID")
     if (identity.sop_class_uid, identity.sop_instance_uid) != announced:
         raise DataSetRefused(DOES_NOT_MATCH, "SOP Class or Instance UID differs from the request's")
     return identity
-
-
-def is_ordered_urgently(path: Path, limits: LimitsSettings = DEFAULT_LIMITS) -> bool:
-    """Tell whether the order behind an image asks for haste: Requested Procedure Priority (0040,1003), PS3.3 C.4.11.
-
-    What cannot be read asks for none: the image has its identity, and that is enough to be stored.
-    """
-    try:
-        with _opened(path, limits) as (_, file, header):
-            for element in header:
-                if not element.depth and element.tag > PRIORITY:
-                    return False
-                is_of_order = element.depth == 0 or (element.depth == 1 and element.within == REQUESTS)
-                if (
-                    is_of_order
-                    and element.tag == PRIORITY
-                    and _text_of(read_value(file, element)).upper() in URGENT
-                ):
-                    return True
-    except (ValueError, zlib.error, DataSetRefused):
-        return False
-    return False
 
 
 @contextmanager
@@ -163,20 +153,36 @@ def _opened(path: Path, limits: LimitsSettings) -> Iterator[tuple[Values, Binary
         yield meta, content, elements(content, encoding, limits.header_elements, limits.sequence_depth)
 
 
-def _read_values(path: Path, limits: LimitsSettings) -> tuple[Values, Values]:
-    """Return what is needed of the file meta information, and of the data set."""
+def _start(file: BinaryIO, following: Iterator[Element]) -> tuple[Values, Iterator[Element]]:
+    """Return what is needed of a data set's start, and the other elements."""
     values: Values = {}
-    with _opened(path, limits) as (meta, file, header):
-        for element in header:
-            if element.depth:
-                continue
-            if element.tag >> 16 <= _META_GROUP:
-                raise ValueError("a command or file meta information in the data set")
-            if element.tag > LAST_TAG:
-                break
-            if element.tag in _NEEDED and element.length != UNDEFINED:
-                values[element.tag] = read_value(file, element)
-    return meta, values
+    for element in following:
+        if element.depth:
+            continue
+        if element.tag >> 16 <= _META_GROUP:
+            raise ValueError("a command or file meta information in the data set")
+        if element.tag > LAST_TAG:
+            return values, chain([element], following)
+        if element.tag in _NEEDED and element.length != UNDEFINED:
+            values[element.tag] = read_value(file, element)
+    return values, iter(())
+
+
+def _is_ordered_urgently(file: BinaryIO, following: Iterator[Element]) -> bool:
+    try:
+        for element in following:
+            if not element.depth and element.tag > PRIORITY:
+                return False
+            is_of_order = element.depth == 0 or (element.depth == 1 and element.within == REQUESTS)
+            if is_of_order and element.tag == PRIORITY and _is_urgent(file, element):
+                return True
+    except ValueError:
+        return False
+    return False
+
+
+def _is_urgent(file: BinaryIO, element: Element) -> bool:
+    return _text_of(read_value(file, element)).upper() in URGENT
 
 
 def read_header(path: Path, limits: LimitsSettings = DEFAULT_LIMITS) -> Dataset:
@@ -226,7 +232,7 @@ def _uid(header: Values, keyword: str) -> str:
 
 def _text(header: Values, keyword: str, encoding: str = "ascii") -> str:
     """Return an element's raw value as text; bytes outside ASCII do not matter for most of what is read here."""
-    return _text_of(header.get(Tag(keyword), b""), encoding)
+    return _text_of(header.get(_TAGS[keyword], b""), encoding)
 
 
 def _text_of(value: bytes, encoding: str = "ascii") -> str:

@@ -21,7 +21,7 @@ from config.settings import Settings
 from dicom_node.arrival import OUT_OF_RESOURCES, ArrivingFile
 from dicom_node.correction import difference
 from dicom_node.errors import DataSetRefused
-from dicom_node.header import Identity, is_ordered_urgently, read_identity
+from dicom_node.header import Identity, read_identity
 from dicom_node.logs import where_raised
 from dicom_node.results.equipment import MANUFACTURER
 from storage import audit, fetches, reception, retention
@@ -115,9 +115,7 @@ class Intake:
         identity = read_identity(path, self._settings.limits)
         if origin.is_prior:
             self._require_asked_for(identity)
-        is_urgent = not origin.is_prior and (
-            origin.is_urgent or is_ordered_urgently(path, self._settings.limits)
-        )
+        is_urgent = not origin.is_prior and (origin.is_urgent or identity.is_ordered_urgently)
         stored = self._folder.objects.adopt(path, known_key=arrived.key)
         instance = ReceivedInstance(
             sop_instance_uid=identity.sop_instance_uid,
@@ -187,15 +185,16 @@ class Intake:
 
     def _enter(self, instance: ReceivedInstance, origin: Origin, *, is_urgent: bool) -> Receipt:
         now = time.time()
-        with self._folder.database.read() as connection:
-            known = reception.known_object(connection, instance.sop_instance_uid)
+        compared: KnownObject | None = None
+        differs = Difference.NONE
         while True:
-            differs = self._difference(known, instance)
             with self._folder.database.write(Step.INSTANCE_RECEIVED) as connection:
                 if not self._folder.objects.holds(instance.object_key):
                     raise StorageUnavailable("what came is gone again")  # swept as nobody's: rare
-                counting = reception.known_object(connection, instance.sop_instance_uid)
-                if counting == known:
+                known = reception.known_object(connection, instance.sop_instance_uid)
+                if known is None or known.key == instance.object_key:
+                    compared, differs = known, Difference.NONE
+                if known == compared:
                     receipt = reception.receive(
                         connection,
                         instance,
@@ -220,10 +219,11 @@ class Intake:
                         study_instance_uid=instance.study_instance_uid,
                     )
                     return receipt
-            known = counting  # another association brought it meanwhile: compared with what counts now
+            # other bytes than those that count now: comparing them takes too long for a transaction
+            compared, differs = known, self._difference(known, instance)
 
     def _difference(self, known: KnownObject | None, instance: ReceivedInstance) -> Difference:
-        if known is None or known.key == instance.object_key:
+        if known is None:
             return Difference.NONE
         objects = self._folder.objects
         try:

@@ -1,5 +1,6 @@
 """The node put together: which parts run for which roles, how they wake each other, how they start and stop."""
 
+import gc
 import os
 import socket
 import sys
@@ -113,6 +114,8 @@ class Node:
         for loop in self._loops:
             loop.start()
         self._sweeps.start()
+        # what is loaded now stays; pynetdicom collects garbage while it accepts, a tenth of a second without this
+        gc.freeze()
         _log.info("node_started", role=sorted(self._roles))
 
     def stop(self) -> None:

@@ -25,6 +25,11 @@ from storage.schema import audit, audit_end
 START = "0" * 64
 """What stands for the digest before the first record's."""
 
+# a sender waits for its record: built once
+_END = select(audit_end.c.last_id, audit_end.c.digest, audit_end.c.sent_id)
+_APPEND = insert(audit).returning(audit.c.id)
+_MOVE_END = update(audit_end)
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -57,17 +62,13 @@ class Break:
 def append(connection: Connection, at: float, event: str, **detail: Any) -> None:
     """Append one record inside the caller's write transaction, so that it stands or falls with what it tells."""
     digest = _digest(end(connection).digest, at, event, detail)
-    added = connection.execute(
-        insert(audit).values(at=at, event=event, detail=detail, digest=digest).returning(audit.c.id)
-    )
-    connection.execute(update(audit_end).values(last_id=added.scalar_one(), digest=digest))
+    added = connection.execute(_APPEND, {"at": at, "event": event, "detail": detail, "digest": digest})
+    connection.execute(_MOVE_END, {"last_id": added.scalar_one(), "digest": digest})
 
 
 def end(connection: Connection) -> End:
     """Return how far the trail goes by what was noted with its last record."""
-    return End(
-        *connection.execute(select(audit_end.c.last_id, audit_end.c.digest, audit_end.c.sent_id)).one()
-    )
+    return End(*connection.execute(_END).one())
 
 
 def records(connection: Connection, after_id: int = 0, most: int | None = None) -> Iterator[Record]:

@@ -292,8 +292,12 @@ def each_of(ids: list[int]) -> Select[tuple[int]]:
 def study_priority(connection: Connection, study_instance_uid: str) -> Priority:
     """Return how urgent a study is: as the most urgent of its jobs, and routine where there is none yet."""
     most_urgent = select(func.min(jobs.c.priority)).where(jobs.c.study_instance_uid == study_instance_uid)
-    found = connection.execute(most_urgent).scalar_one()
-    return Priority.ROUTINE if found is None else min(Priority.ROUTINE, Priority(found))
+    return priority_of_study(connection.execute(most_urgent).scalar_one())
+
+
+def priority_of_study(most_urgent: int | None) -> Priority:
+    """Return how urgent a study is whose most urgent job is so; None: it has no jobs yet."""
+    return Priority.ROUTINE if most_urgent is None else min(Priority.ROUTINE, Priority(most_urgent))
 
 
 def hasten(connection: Connection, study_instance_uid: str) -> None:

@@ -1,12 +1,15 @@
 """How an instance enters the ledger: new, the same again, corrected, or another image under a known UID.
 
 The functions take a connection and leave the commit to the caller, who may answer the peer only after it.
+
+A sender waits for what stands here, and SQLAlchemy takes longer to build a statement than SQLite to run it: those of
+an instance that is new are built once.
 """
 
 from collections.abc import Iterable
 from dataclasses import asdict
 
-from sqlalchemy import Connection, delete, exists, insert, or_, select, update
+from sqlalchemy import BindParameter, Connection, and_, bindparam, delete, exists, insert, or_, select, update
 from sqlalchemy.sql import func
 
 from storage import queue
@@ -31,14 +34,34 @@ from storage.schema import (
 )
 from storage.states import State
 
+_UID: BindParameter[str] = bindparam("uid")
+_KNOWN_OBJECT = select(instances.c.object_key, instances.c.object_removed_at.is_(None)).where(
+    instances.c.sop_instance_uid == _UID
+)
+_KNOWN = select(instances.c.id, instances.c.object_key, instances.c.is_prior, instances.c.source).where(
+    instances.c.sop_instance_uid == _UID
+)
+_IS_OWN_RESULT = select(
+    or_(
+        exists().where(results.c.sop_instance_uid == _UID),
+        exists().where(deliveries.c.sent_sop_instance_uid == _UID),
+    )
+)
+_ENTERED = insert(instances).returning(instances.c.id)
+_QUEUED = insert(jobs)
+_IS_WAITING_REPORT = and_(jobs.c.kind == JobKind.REPORT, jobs.c.state == State.QUEUED)
+_JOBS_OF_STUDY = select(
+    func.min(jobs.c.priority).label("most_urgent"),
+    func.max(jobs.c.priority).label("least_urgent"),
+    func.max(jobs.c.revision).label("revision"),
+    func.count().filter(_IS_WAITING_REPORT).label("waiting_reports"),
+    exists().where(instances.c.study_instance_uid == _UID, instances.c.is_prior).label("has_earlier_films"),
+).where(jobs.c.study_instance_uid == _UID)
+
 
 def known_object(connection: Connection, sop_instance_uid: str) -> KnownObject | None:
     """Return the bytes that count for an instance, or None where it was never received."""
-    row = connection.execute(
-        select(instances.c.object_key, instances.c.object_removed_at.is_(None)).where(
-            instances.c.sop_instance_uid == sop_instance_uid
-        )
-    ).one_or_none()
+    row = connection.execute(_KNOWN_OBJECT, {"uid": sop_instance_uid}).one_or_none()
     return None if row is None else KnownObject(*row)
 
 
@@ -84,11 +107,7 @@ def _receive(
     *,
     from_archive: bool,
 ) -> Receipt:
-    known = connection.execute(
-        select(instances.c.id, instances.c.object_key, instances.c.is_prior, instances.c.source).where(
-            instances.c.sop_instance_uid == received.sop_instance_uid
-        )
-    ).one_or_none()
+    known = connection.execute(_KNOWN, {"uid": received.sop_instance_uid}).one_or_none()
     if known is None:
         return _enter(connection, received, quiet_seconds, now)
     connection.execute(
@@ -138,56 +157,41 @@ def queue_report(connection: Connection, study_instance_uid: str, not_before: fl
     A report that is still queued is put off; one that was claimed already is left alone, and a further revision
     is queued behind it. What was fetched of the study as earlier films is to be read with the others.
     """
-    connection.execute(
-        update(instances)
-        .where(instances.c.study_instance_uid == study_instance_uid, instances.c.is_prior)
-        .values(is_prior=False)
-    )
-    priority = queue.study_priority(connection, study_instance_uid)
-    connection.execute(
-        update(jobs)
-        .where(jobs.c.study_instance_uid == study_instance_uid, jobs.c.priority > priority)
-        .values(priority=priority)
-    )
-    put_off = connection.execute(
-        update(jobs)
-        .where(
-            jobs.c.kind == JobKind.REPORT,
-            jobs.c.study_instance_uid == study_instance_uid,
-            jobs.c.state == State.QUEUED,
+    found = connection.execute(_JOBS_OF_STUDY, {"uid": study_instance_uid}).one()
+    of_study = jobs.c.study_instance_uid == study_instance_uid
+    if found.has_earlier_films:
+        connection.execute(
+            update(instances)
+            .where(instances.c.study_instance_uid == study_instance_uid, instances.c.is_prior)
+            .values(is_prior=False)
         )
-        .values(not_before=not_before)
-    )
-    if put_off.rowcount:
+    priority = queue.priority_of_study(found.most_urgent)
+    if found.least_urgent is not None and found.least_urgent > priority:
+        connection.execute(update(jobs).where(of_study, jobs.c.priority > priority).values(priority=priority))
+    if found.waiting_reports:
+        connection.execute(update(jobs).where(of_study, _IS_WAITING_REPORT).values(not_before=not_before))
         return
-    latest = connection.execute(
-        select(func.max(jobs.c.revision)).where(jobs.c.study_instance_uid == study_instance_uid)
-    ).scalar_one()
     _queue_job(
         connection,
         not_before,
         now,
         kind=JobKind.REPORT,
         study_instance_uid=study_instance_uid,
-        revision=(latest or 0) + 1,
+        revision=(found.revision or 0) + 1,
         priority=priority,
     )
 
 
 def _queue_job(connection: Connection, not_before: float, now: float, **values: object) -> None:
-    connection.execute(
-        insert(jobs).values(state=State.QUEUED, attempts=0, not_before=not_before, queued_at=now, **values)
-    )
+    waiting = {"state": State.QUEUED, "attempts": 0, "not_before": not_before, "queued_at": now}
+    connection.execute(_QUEUED, waiting | values)
 
 
 def _enter(connection: Connection, received: ReceivedInstance, quiet_seconds: float, now: float) -> Receipt:
-    stored_only = (
-        OWN_RESULT if _is_own_result(connection, received.sop_instance_uid) else received.stored_only
-    )
+    is_own = connection.execute(_IS_OWN_RESULT, {"uid": received.sop_instance_uid}).scalar_one()
+    stored_only = OWN_RESULT if is_own else received.stored_only
     instance_id = connection.execute(
-        insert(instances)
-        .values({**asdict(received), "stored_only": stored_only, "received_at": now, "times_received": 1})
-        .returning(instances.c.id)
+        _ENTERED, {**asdict(received), "stored_only": stored_only, "received_at": now, "times_received": 1}
     ).scalar_one()
     if stored_only is None:
         _queue_job(
@@ -335,9 +339,3 @@ def _keep_aside(
             corrected_at=corrected_at,
         )
     )
-
-
-def _is_own_result(connection: Connection, sop_instance_uid: str) -> bool:
-    made = exists().where(results.c.sop_instance_uid == sop_instance_uid)
-    sent = exists().where(deliveries.c.sent_sop_instance_uid == sop_instance_uid)
-    return bool(connection.execute(select(or_(made, sent))).scalar_one())

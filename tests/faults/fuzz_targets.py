@@ -36,7 +36,7 @@ from dicom_node.correction import difference
 from dicom_node.dicomweb import Answer
 from dicom_node.earlier_films import earlier_films
 from dicom_node.errors import AnalysisFailed, DataSetRefused, DeliveryFault, QueryFailed
-from dicom_node.header import is_ordered_urgently, read_identity
+from dicom_node.header import read_identity
 from dicom_node.receiver import Receiver
 from dicom_node.tasks import AnalysedFilm, StudyTask
 from inference.card import SHIPPED, load_card
@@ -117,7 +117,6 @@ def parsers(scratch: Path) -> list[Target]:
 
     def identity(content: bytes) -> None:
         file.write_bytes(content)
-        is_ordered_urgently(file)
         read_identity(file)
 
     def compare(content: bytes) -> None:
