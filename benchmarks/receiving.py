@@ -86,12 +86,11 @@ def _round(
 
 
 def _films(folder: Path, shape: tuple[int, int], count: int) -> list[Path]:
-    """Write so many films of one modality, each with a UID of its own."""
+    """Write so many films of one modality, two in a study."""
     folder.mkdir()
     rows, columns = shape
     film = Dataset()
     film.SOPClassUID = DigitalXRayImageStorageForPresentation
-    film.StudyInstanceUID, film.SeriesInstanceUID = generate_uid(), generate_uid()
     film.PatientID, film.PatientName, film.Modality, film.AccessionNumber = "BENCH", "Bench", "DX", "BENCH"
     film.Rows, film.Columns = rows, columns
     film.SamplesPerPixel, film.PhotometricInterpretation = 1, "MONOCHROME2"
@@ -99,6 +98,8 @@ def _films(folder: Path, shape: tuple[int, int], count: int) -> list[Path]:
     pixels = os.urandom(rows * columns * 2)
     paths = []
     for number in range(count):
+        if number % 2 == 0:
+            film.StudyInstanceUID, film.SeriesInstanceUID = generate_uid(), generate_uid()
         film.SOPInstanceUID = generate_uid()
         film.InstanceNumber = number + 1
         film.PixelData = number.to_bytes(4, "big") + pixels[4:]
@@ -168,8 +169,8 @@ def _small_film() -> tuple[str, bytes]:
         (0x0008, 0x0018): str(uid),
         (0x0008, 0x0060): "DX",
         (0x0010, 0x0020): "BENCH",
-        (0x0020, 0x000D): "1.2.3",
-        (0x0020, 0x000E): "1.2.3.4",
+        (0x0020, 0x000D): str(generate_uid()),
+        (0x0020, 0x000E): str(generate_uid()),
     }
     content = b""
     for (group, element), value in values.items():

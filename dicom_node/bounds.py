@@ -21,6 +21,7 @@ import structlog
 from pynetdicom import evt, timer
 from pynetdicom.association import Association
 from pynetdicom.dimse_messages import DIMSEMessage
+from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.transport import AssociationSocket
 
@@ -69,7 +70,7 @@ class Incoming:
         self._is_cut = False
         self._expected = 0
         self._limits: list[tuple[int, Callable[[], None]]] = []
-        self._message: DIMSEMessage | None = None
+        self._message: DIMSEMessage | C_STORE | None = None
         self._since = 0.0
         self._arrived = 0
         self.connected.settimeout(seconds)
@@ -96,20 +97,27 @@ class Incoming:
     def read_into(self, view: memoryview, deadline: float) -> int:
         """Fill the view and return its length, or less where the peer closes. Raises OSError where it is slow."""
         read = 0
+        while read < len(view):
+            part = self.read_some(view[read:], deadline)
+            if not part:
+                break
+            read += part
+        return read
+
+    def read_some(self, view: memoryview, deadline: float) -> int:
+        """Read what is there, at least a byte and at most the view, and return how much; 0 where the peer closes.
+
+        Raises OSError where it is slow.
+        """
+        # a time-out of the socket alone starts anew with every byte
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("PDU is too slow")
+        self.connected.settimeout(left)
         try:
-            while read < len(view):
-                # a time-out of the socket alone starts anew with every byte
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    raise TimeoutError("PDU is too slow")
-                self.connected.settimeout(left)
-                part = self.connected.recv_into(view[read:])
-                if not part:
-                    break
-                read += part
+            return self.connected.recv_into(view)
         finally:
             self.connected.settimeout(self._seconds)
-        return read
 
     def limit(self, most_bytes: int, exceeded: Callable[[], None]) -> None:
         """Read no more than so much altogether; `exceeded` is called where the peer sends more."""
@@ -133,11 +141,11 @@ class Incoming:
         seconds = self._seconds if self._has_asked else self._association.acse_timeout or self._seconds
         return time.monotonic() + seconds
 
-    def note(self, nr_bytes: int) -> None:
+    def note(self, message: DIMSEMessage | C_STORE | None, nr_bytes: int) -> None:
         """Count bytes of the message that is under way. Raises TimeoutError where they come too slowly."""
         now = time.monotonic()
-        if self._association.dimse.message is not self._message:
-            self._message, self._since, self._arrived = self._association.dimse.message, now, 0
+        if message is not self._message:
+            self._message, self._since, self._arrived = message, now, 0
         self._arrived += nr_bytes
         allowed = self._seconds + self._arrived / SLOWEST
         if self._message is not None and now - self._since > allowed:
@@ -207,7 +215,10 @@ def _bound_messages(association: Association, incoming: Incoming) -> None:
             incoming.cut()
             return
         try:
-            incoming.note(sum(len(value) for _, value in primitive.presentation_data_value_list))
+            incoming.note(
+                association.dimse.message,
+                sum(len(value) for _, value in primitive.presentation_data_value_list),
+            )
         except TimeoutError:
             incoming.cut()
             return

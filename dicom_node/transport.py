@@ -1,17 +1,18 @@
 """The fast way through pynetdicom 3.0.4, which is made of places of it that are replaced for one connection.
 
-Three things cost most of its time: each PDU of a data set is copied several times on
-its way through socket, decoder, queue, state machine and BytesIO; two threads an association look a thousand times a
-second whether there is something to do; and small messages wait for the last one's acknowledgement (Nagle's algorithm,
-RFC 896, against delayed acknowledgements, RFC 1122 4.2.3.2). The seams:
+Four things cost most of its time: each PDU of a data set is copied several times on its way through socket, decoder,
+queue, state machine and BytesIO; command sets go through pydicom; two threads an association hand each message to each
+other, and look a thousand times a second whether there is something to do; and small messages wait for the last one's
+acknowledgement (Nagle's algorithm, RFC 896, against delayed acknowledgements, RFC 1122 4.2.3.2). The seams:
 
-    DULServiceProvider._read_pdu_data     a data set goes from the socket to its file through one buffer (`_Stream`)
+    DULServiceProvider._read_pdu_data     a C-STORE is read, handled and answered where it comes in (`_Storing`)
     time.sleep of dul and association     their threads wait until there is something to do (`_Turns`)
     Queue.put of their three queues       and are told when there is
     the socket                            TCP_NODELAY and, on Linux, TCP_QUICKACK
 
-Everything else is pynetdicom's own, the state machine above all: the last piece of a data set goes through it, as
-every other message does. With another version than the one that this was written against it all is left as it comes.
+Everything else is pynetdicom's own: association, release and abort, every other message, and a C-STORE that comes in
+another form than everybody's. With another version than the one that this was written against it all is left as it
+comes.
 """
 
 import queue
@@ -21,20 +22,29 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pynetdicom
 import structlog
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+from pynetdicom import _config, dimse_messages, evt
 from pynetdicom import association as association_module
 from pynetdicom import dul as dul_module
-from pynetdicom import evt
 from pynetdicom.association import Association
+from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dul import DULServiceProvider
-from pynetdicom.pdu_primitives import P_DATA
+from pynetdicom.presentation import PresentationContext
+from pynetdicom.service_class import StorageServiceClass
+from pynetdicom.sop_class import uid_to_service_class
+from pynetdicom.transport import AssociationSocket
 
 from dicom_node.bounds import Incoming, bound
 from dicom_node.logs import where_raised
+from dicom_node.store_command import file_start, read_request, response
+from storage.objects import discard
 
 WRITTEN_FOR = "3.0.4"
 BUFFER_BYTES = 256 * 1024
@@ -42,6 +52,9 @@ P_DATA_TF, DATA_TRANSFER = 0x04, "Sta6"
 COMMAND, LAST = 0x01, 0x02  # the bits of a message control header (PS3.8 E.2)
 LONGEST_WAIT_SECONDS = 0.25
 """pynetdicom looks at its timers and at whether it is to end after each wait."""
+LONGEST_COMMAND = 1024
+"""Bytes; that of a C-STORE has less than 400."""
+HANDLER_FAILED = 0xC211  # as pynetdicom answers
 FIRST_LOOK_SECONDS, LAST_LOOK_SECONDS = 0.001, 0.05
 """How often to look for a peer that speaks out of turn, at first and after a while."""
 LOOK_OF_ASSOCIATION_SECONDS = 0.001
@@ -79,25 +92,33 @@ def take(
     _replace_sleeps()
     incoming.connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     _Turns(event.assoc)
-    _Stream(event.assoc, incoming)
+    _Storing(event.assoc, incoming)
 
 
-class _Stream:
-    """Reads what comes; a data set goes from the socket to its file without a detour."""
+class _Storing:
+    """Takes C-STORE requests in the thread that reads: the data set from the socket to its file, the handler
+    (EVT_C_STORE), the response, with no other thread and no state machine between them.
+
+    What comes instead of one is left to pynetdicom, to the byte. The handler must not speak over its association.
+    """
 
     def __init__(self, association: Association, incoming: Incoming) -> None:
         self._association = association
         self._incoming = incoming
         self._read_pdu = association.dul._read_pdu_data
         self._ahead = bytearray()
+        """What was read, and is for pynetdicom."""
         self._buffer = memoryview(bytearray(BUFFER_BYTES))
+        self._start = self._end = 0
+        """What is left in the buffer."""
         incoming.read_by(self._read)
-        association.dul._read_pdu_data = self._read_pdu_or_data_set  # type: ignore[method-assign]
+        association.dul._read_pdu_data = self._read_pdu_or_instance  # type: ignore[method-assign]
 
     def _read(self, nr_bytes: int) -> bytearray:
         """What pynetdicom asks for, with what was read already."""
-        read, self._ahead = self._ahead, bytearray()
-        read = read or self._incoming.read(nr_bytes)
+        read, self._ahead = self._ahead[:nr_bytes], self._ahead[nr_bytes:]
+        if len(read) < nr_bytes:
+            read += self._incoming.read(nr_bytes - len(read))
         self._acknowledge()
         return read
 
@@ -109,72 +130,152 @@ class _Stream:
             except OSError:  # closed meanwhile: reading says so
                 return
 
-    def _read_pdu_or_data_set(self) -> None:
-        message = self._association.dimse.message
-        is_storing = message is not None and message._data_set_file is not None
-        if not is_storing or self._association.dul.state_machine.current_state != DATA_TRANSFER:
-            self._read_pdu()
-            return
+    def _read_pdu_or_instance(self) -> None:
         try:
-            self._read_data_set()
-        except (OSError, TimeoutError):
+            found = self._request() if self._may_come else None
+            if found is None:
+                self._read_pdu()
+            else:
+                self._store(*found)
+        except OSError:
             self._association.dul.event_queue.put("Evt17")  # as pynetdicom: the connection has ended
         except Exception as error:  # noqa: BLE001 - else it ends pynetdicom's thread, and nobody closes what is open
             _log.warning("message_unreadable", error_type=type(error).__name__, where=where_raised(error))
             self._incoming.cut()
 
-    def _read_data_set(self) -> None:
-        """Read until the data set is complete, or something else comes."""
-        while True:
-            header = self._incoming.read(6)
-            if len(header) < 6 or header[0] != P_DATA_TF:
-                self._ahead = header  # an abort, or the end of the connection
-                self._read_pdu()
-                return
-            self._association.dul._idle_timer.restart()
-            [left] = struct.unpack(">L", header[2:])
-            self._incoming.expect(left)
-            deadline = self._incoming.deadline()
-            while left:
-                context, is_last, value = self._read_value(left, deadline)
-                left -= value
-                if is_last:
-                    if left:
-                        raise ValueError("another message in the last PDU of a data set")
-                    self._complete(context)
-                    return
-            self._acknowledge()
+    @property
+    def _may_come(self) -> bool:
+        """Whether the next message may be a request: one is not under way, and the peer can hear the answer."""
+        association = self._association
+        return (
+            association.is_acceptor
+            and association.is_established
+            and association.dul.state_machine.current_state == DATA_TRANSFER
+            and association.dimse.message is None
+            and association.dimse.msg_queue.empty()
+            and _config.STORE_RECV_CHUNKED_DATASET
+            and not 0 < (association.requestor.maximum_length or 0) < LONGEST_COMMAND
+        )
 
-    def _read_value(self, left: int, deadline: float) -> tuple[int, bool, int]:
-        """Read one presentation data value (PS3.8 9.3.5.1) into the file: its context, whether it is the last one, and
-        how many bytes of the PDU it was.
-        """
-        message = self._association.dimse.message
-        head = self._buffer[:6]
-        self._fill(head, deadline)
-        length, context, flags = struct.unpack(">LBB", head)
-        if not 2 <= length <= left - 4 or flags & COMMAND:
-            raise ValueError("no piece of a data set")
-        file = cast(Any, message)._data_set_file
-        missing = length - 2
-        while missing:
-            piece = self._buffer[: min(missing, BUFFER_BYTES)]
-            self._fill(piece, deadline)
-            file.write(piece)
-            self._incoming.note(len(piece))
-            missing -= len(piece)
-        return context, bool(flags & LAST), length + 4
+    def _request(self) -> tuple[C_STORE, PresentationContext, int] | None:
+        """Read a request, its presentation context, and how much of its PDU is still to come; None: something else."""
+        deadline = self._incoming.deadline()
+        if not self._look(6, deadline) or self._ahead[0] != P_DATA_TF or not self._look(12, deadline):
+            return None
+        in_pdu, in_value, context_id, flags = struct.unpack(">xxLLBB", self._ahead)
+        if flags & 3 != COMMAND | LAST or not 2 < in_value <= min(LONGEST_COMMAND, in_pdu - 4):
+            return None
+        if not self._look(10 + in_value, deadline):
+            return None
+        request = read_request(self._ahead[12:])
+        context = self._association._accepted_cx.get(context_id)
+        if request is None or context is None:
+            return None
+        if uid_to_service_class(cast(UID, request.AffectedSOPClassUID)) is not StorageServiceClass:
+            return None
+        self._ahead.clear()
+        request._context_id = context_id
+        left = in_pdu - in_value - 4
+        self._incoming.expect(left)
+        return request, context, left
 
-    def _fill(self, view: memoryview, deadline: float) -> None:
-        if self._incoming.read_into(view, deadline) < len(view):
-            raise ConnectionError("the peer closed in the middle of a data set")
+    def _look(self, count: int, deadline: float) -> bool:
+        """Read so many bytes of what comes next, and keep them; false: the peer has closed before."""
+        missing = count - len(self._ahead)
+        self._incoming.expect(missing)
+        view = self._buffer[:missing]
+        read = self._incoming.read_into(view, deadline)
+        self._ahead += view[:read]
+        return read == missing
 
-    def _complete(self, context: int) -> None:
-        """Let pynetdicom have the end of the data set, and do what it does with a message that is complete."""
+    def _store(self, request: C_STORE, context: PresentationContext, left: int) -> None:
+        file = cast(Any, vars(dimse_messages)["NamedTemporaryFile"](delete=False, mode="wb", suffix=".dcm"))
+        path = Path(file.name)
+        try:
+            file.write(file_start(request, context.transfer_syntax[0]))
+            self._receive(file, request, left)
+            file.flush()
+            request._dataset_file, request._dataset_path = file, path
+            self._answer(request, *self._handled(request, context))
+        finally:
+            file.close()
+            discard(path)  # gone already where it was stored
+
+    def _receive(self, file: Any, request: C_STORE, left: int) -> None:  # noqa: ANN401 - a file, whoever's
+        """Read the data set, of which `left` bytes are in the PDU that is under way, into its file (PS3.8 9.3.5)."""
+        deadline = self._incoming.deadline()
+        self._start = self._end = 0
+        is_last = False
+        while not is_last:
+            if not left:
+                self._acknowledge()
+                kind, left = struct.unpack(">BxL", self._take(6, deadline))
+                if kind != P_DATA_TF:
+                    raise ConnectionError("the peer says something else in the middle of a data set")
+                self._association.dul._idle_timer.restart()
+                self._incoming.expect(left)
+                deadline = self._incoming.deadline()
+            length, flags = struct.unpack(">LxB", self._take(6, deadline))
+            if not 2 <= length <= left - 4 or flags & COMMAND:
+                raise ValueError("no piece of a data set")
+            left -= length + 4
+            is_last = bool(flags & LAST)
+            # after this one another value comes for sure, in this PDU or in the next: its headers are read with it
+            self._copy(file, request, length - 2, 0 if is_last else 6 if left else 12, deadline)
+        if left:
+            raise ValueError("another message in the last PDU of a data set")
         self._acknowledge()
-        end = P_DATA()
-        end.presentation_data_value_list = [[context, bytes([LAST])]]  # type: ignore[list-item] # it takes no tuple
-        self._association.dimse.receive_primitive(end)
+
+    def _copy(self, file: Any, request: C_STORE, missing: int, beyond: int, deadline: float) -> None:  # noqa: ANN401
+        while missing:
+            if self._start == self._end:
+                self._start = self._end = 0
+                self._fill(missing + beyond, deadline)
+            piece = self._buffer[self._start : min(self._end, self._start + missing)]
+            file.write(piece)
+            self._incoming.note(request, len(piece))
+            self._start += len(piece)
+            missing -= len(piece)
+
+    def _take(self, count: int, deadline: float) -> memoryview:
+        """The next bytes, which are headers: nothing is read beyond them."""
+        have = self._end - self._start
+        if have < count:
+            self._buffer[:have] = bytes(self._buffer[self._start : self._end])
+            self._start, self._end = 0, have
+            while self._end < count:
+                self._fill(count - self._end, deadline)
+        self._start += count
+        return self._buffer[self._start - count : self._start]
+
+    def _fill(self, most: int, deadline: float) -> None:
+        read = self._incoming.read_some(self._buffer[self._end : self._end + most], deadline)
+        if not read:
+            raise ConnectionError("the peer closed in the middle of a data set")
+        self._end += read
+
+    def _handled(self, request: C_STORE, context: PresentationContext) -> tuple[int, str]:
+        """The status that the handler answers with, and its comment."""
+        idle = self._association.dul._idle_timer
+        idle.stop()  # it is not the peer who is silent
+        try:
+            answer = evt.trigger(
+                self._association, evt.EVT_C_STORE, {"request": request, "context": context.as_tuple}
+            )
+        except Exception as error:  # noqa: BLE001 - as pynetdicom: whatever it is, the peer gets its answer
+            _log.error("handler_failed", error_type=type(error).__name__, where=where_raised(error))
+            return HANDLER_FAILED, ""
+        finally:
+            idle.start()
+        if isinstance(answer, Dataset):
+            return answer.Status, answer.get("ErrorComment", "")
+        return cast(int, answer), ""
+
+    def _answer(self, request: C_STORE, status: int, comment: str) -> None:
+        content = response(request, status, comment)
+        length = len(content) + 2
+        head = struct.pack(">BBLLBB", P_DATA_TF, 0, length + 4, length, request._context_id, COMMAND | LAST)
+        cast(AssociationSocket, self._association.dul.socket).send(head + content)
 
 
 class _Turns:

@@ -50,6 +50,11 @@ _IS_OWN_RESULT = select(
 _ENTERED = insert(instances).returning(instances.c.id)
 _QUEUED = insert(jobs)
 _IS_WAITING_REPORT = and_(jobs.c.kind == JobKind.REPORT, jobs.c.state == State.QUEUED)
+_PUT_OFF = (
+    update(jobs)
+    .where(jobs.c.study_instance_uid == _UID, _IS_WAITING_REPORT)
+    .values(not_before=bindparam("later"))
+)
 _JOBS_OF_STUDY = select(
     func.min(jobs.c.priority).label("most_urgent"),
     func.max(jobs.c.priority).label("least_urgent"),
@@ -158,7 +163,6 @@ def queue_report(connection: Connection, study_instance_uid: str, not_before: fl
     is queued behind it. What was fetched of the study as earlier films is to be read with the others.
     """
     found = connection.execute(_JOBS_OF_STUDY, {"uid": study_instance_uid}).one()
-    of_study = jobs.c.study_instance_uid == study_instance_uid
     if found.has_earlier_films:
         connection.execute(
             update(instances)
@@ -167,9 +171,13 @@ def queue_report(connection: Connection, study_instance_uid: str, not_before: fl
         )
     priority = queue.priority_of_study(found.most_urgent)
     if found.least_urgent is not None and found.least_urgent > priority:
-        connection.execute(update(jobs).where(of_study, jobs.c.priority > priority).values(priority=priority))
+        connection.execute(
+            update(jobs)
+            .where(jobs.c.study_instance_uid == study_instance_uid, jobs.c.priority > priority)
+            .values(priority=priority)
+        )
     if found.waiting_reports:
-        connection.execute(update(jobs).where(of_study, _IS_WAITING_REPORT).values(not_before=not_before))
+        connection.execute(_PUT_OFF, {"uid": study_instance_uid, "later": not_before})
         return
     _queue_job(
         connection,
