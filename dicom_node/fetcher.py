@@ -25,7 +25,7 @@ from dicom_node.find import STUDY_ROOT_FIND
 from dicom_node.intake import SUCCESS, Intake, Origin, remove_partial
 from dicom_node.retry import GiveUp, Policy, decide
 from dicom_node.tls import Tls
-from storage import fetches, queue
+from storage import fetches, queue, waiting
 from storage.errors import LeaseLost
 from storage.folder import DataFolder
 from storage.records import Fetch
@@ -77,7 +77,7 @@ class Fetcher:
         """Do the fetch that has been due for longest, if one is; return after how many seconds to come back."""
         now = self._clock()
         with self._folder.database.read() as connection:
-            due = queue.next_due(connection, fetches_table)
+            due = waiting.next_fetch(connection)
         if due is None or due > now:
             return POLL_SECONDS if due is None else min(POLL_SECONDS, due - now)
         with self._folder.database.write(Step.FETCH_CLAIMED) as connection:

@@ -21,7 +21,7 @@ from dicom_node.errors import (
     TransferFailed,
 )
 from dicom_node.retry import GiveUp, decide, delivery_policy
-from storage import audit, ledger, queue
+from storage import audit, ledger, queue, waiting
 from storage.errors import LeaseLost, ObjectMissing
 from storage.folder import DataFolder
 from storage.records import OBJECT_MISSING, Delivery
@@ -78,7 +78,7 @@ class Sender:
             return min(POLL_SECONDS, self._connect_not_before - now)
         name = self._destination
         with self._folder.database.read() as connection:
-            due = queue.next_due(connection, deliveries, deliveries.c.destination == name)
+            due = waiting.next_delivery(connection, name)
         if due is None or due > now:
             return POLL_SECONDS if due is None else min(POLL_SECONDS, due - now)
         with self._folder.database.write(Step.DELIVERY_CLAIMED) as connection:

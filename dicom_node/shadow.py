@@ -17,10 +17,9 @@ from dicom_node.child import AnalysisProcess
 from dicom_node.errors import AnalysisDied, AnalysisFailed, ModelRefused
 from inference.card import ModelCard
 from inference.prediction import NotAnalysable
-from storage import ledger, queue
+from storage import ledger, waiting
 from storage.folder import DataFolder
 from storage.records import ShadowAnswer
-from storage.schema import jobs
 from storage.steps import Step
 
 POLL_SECONDS = 1.0
@@ -61,7 +60,7 @@ class Shadow:
         if self._failures == MOST_FAILURES:
             return POLL_SECONDS
         with self._folder.database.read() as connection:
-            busy = queue.is_busy(connection, jobs, self._clock())
+            busy = waiting.is_busy(connection, self._clock())
             film = None if busy else ledger.next_in_shadow(connection)
         if film is None:
             return POLL_SECONDS

@@ -22,7 +22,7 @@ from dicom_node.retry import Decision, GiveUp, Retry, analysis_policy, decide
 from dicom_node.tasks import AnalysedFilm, ResultObject, StudyTask
 from inference.card import ModelCard
 from inference.prediction import Answer, Attention, NotAnalysable, Outcome, Prediction, Reason, Region, Side
-from storage import audit, ledger, queue, reception
+from storage import audit, ledger, queue, reception, waiting
 from storage.engine import BUSY_SECONDS
 from storage.errors import LeaseLost, ObjectMissing, StorageUnavailable
 from storage.folder import DataFolder
@@ -130,9 +130,8 @@ class Worker:
             _log.warning("disk_full", reason="films wait until there is room")
             return STORAGE_SECONDS
         now = self._clock()
-        which = queue.was_tried(tried=self._retries)
         with self._folder.database.read() as connection:
-            due = queue.next_due(connection, jobs, which)
+            due = waiting.next_job(connection, retries=self._retries)
         wait = POLL_SECONDS if due is None else min(POLL_SECONDS, due - now)
         if self._retries and wait > 0:
             self._process.stop()  # seldom needed, and it holds a model in memory
@@ -142,7 +141,9 @@ class Worker:
             return wait
         kinds = (JobKind.REPORT, JobKind.ANALYSE)
         with self._folder.database.write(Step.JOB_CLAIMED) as connection:
-            job = queue.claim_job(connection, kinds, self._owner, now, self._lease_seconds, which)
+            job = queue.claim_job(
+                connection, kinds, self._owner, now, self._lease_seconds, retries=self._retries
+            )
         if job is None:
             return BLOCKED_SECONDS
         self._do(job)

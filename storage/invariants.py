@@ -5,11 +5,20 @@ Every transaction of this room leaves them true, so each row that a query finds 
 
 from typing import Any
 
-from sqlalchemy import Select, Table, exists, or_, select
+from sqlalchemy import ColumnElement, Select, Table, exists, func, literal, or_, select, union_all
 
 from storage.records import JobKind
-from storage.schema import deliveries, fetches, instances, jobs, predictions, results
-from storage.states import ARRIVED, State
+from storage.schema import (
+    conflicting_objects,
+    counts,
+    deliveries,
+    fetches,
+    instances,
+    jobs,
+    predictions,
+    results,
+)
+from storage.states import ARRIVED, OPEN, State
 
 _ENDED = (State.COMMITTED, State.DONE, State.REJECTED, State.FAILED, State.DISMISSED)
 
@@ -62,6 +71,54 @@ _is_of_a_report = exists().where(
     jobs.c.study_instance_uid == results.c.study_instance_uid,
 )
 
+_images, _earlier = jobs.alias("images"), jobs.alias("earlier")
+_has_to_wait = or_(
+    exists().where(
+        _images.c.study_instance_uid == jobs.c.study_instance_uid,
+        _images.c.kind == JobKind.ANALYSE,
+        _images.c.state.in_(OPEN),
+    ),
+    exists().where(
+        _earlier.c.study_instance_uid == jobs.c.study_instance_uid,
+        _earlier.c.revision < jobs.c.revision,
+        _earlier.c.state.in_(OPEN),
+    ),
+)
+
+
+def _counted() -> Select[Any]:
+    """Return what is counted otherwise than it is: to what there is what was counted is added with a minus."""
+
+    def rows(table: Table, what: ColumnElement[str], number: ColumnElement[int]) -> Select[Any]:
+        destination = table.c.destination if table is deliveries else literal("")
+        return select(
+            literal(table.name).label("subject"),
+            destination.label("destination"),
+            what.label("what"),
+            number.label("number"),
+        )
+
+    there_are = union_all(
+        *(
+            rows(table, table.c.state, func.count()).group_by(
+                *([table.c.destination] if table is deliveries else []), table.c.state
+            )
+            for table in (jobs, fetches, deliveries)
+        ),
+        *(
+            rows(table, literal("rows"), func.count()).select_from(table)
+            for table in (instances, conflicting_objects)
+        ),
+        rows(
+            instances, literal("times_received"), func.coalesce(func.sum(instances.c.times_received - 1), 0)
+        ),
+        rows(conflicting_objects, literal("corrected_at"), func.count(conflicting_objects.c.corrected_at)),
+        select(counts.c.subject, counts.c.destination, counts.c.what, -counts.c.number),
+    ).subquery()
+    one = (there_are.c.subject, there_are.c.destination, there_are.c.what)
+    return select(one[0] + literal(" ") + one[2]).group_by(*one).having(func.sum(there_are.c.number) != 0)
+
+
 INVARIANTS: tuple[tuple[str, Select[Any]], ...] = (
     *_of_the_state_machine(jobs),
     *_of_the_state_machine(deliveries),
@@ -90,6 +147,11 @@ INVARIANTS: tuple[tuple[str, Select[Any]], ...] = (
         "analyses that are done without a prediction, or have one and are not done",
         select(jobs.c.id).where(_is_analyse, (jobs.c.state == State.DONE) != _is_predicted),
     ),
+    (
+        "reports that are blocked by nothing, or are not by what they have to wait for",
+        select(jobs.c.id).where(_is_report, jobs.c.state.in_(OPEN), jobs.c.is_blocked != _has_to_wait),
+    ),
+    ("counts of other rows than there are", _counted()),
     ("results of a report that is not done", select(results.c.id).where(~_is_of_a_report)),
     (
         "deliveries that have arrived at no time",

@@ -31,6 +31,7 @@ from storage.schema import (
     shadow_answers,
 )
 from storage.states import ARRIVED, OPEN, State
+from storage.urgency import study_priority
 
 MOST_IN_SHADOW = 1000
 """A candidate looks back over so many of the latest answered images."""
@@ -78,7 +79,7 @@ def reported(
 ) -> None:
     """End a report job with what it made, each put into the outbox of the destinations named. Raises LeaseLost."""
     queue.succeed(connection, jobs, job.id, owner, now)
-    priority = queue.study_priority(connection, job.study_instance_uid)
+    priority = study_priority(connection, job.study_instance_uid)
     for result, destinations in made:
         result_id = connection.execute(
             insert(results)

@@ -1,10 +1,12 @@
 """Which objects the rows need: what may be missing from the store on no day, and whom it belongs to."""
 
+import json
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import CompoundSelect, Connection, exists, func, literal, or_, select, union_all
+from sqlalchemy import Connection, Select, exists, func, literal, or_, select, union_all
 from sqlalchemy import false as sql_false
 
 from storage.schema import conflicting_objects, deliveries, instances, results
@@ -36,18 +38,28 @@ class NeededObject:
 
 def needed_objects(connection: Connection, aside_since: float) -> list[NeededObject]:
     """Return every object that a row needs; of what was kept aside for a removed image, what came since then."""
-    rows = connection.execute(needed(aside_since))
+    rows = connection.execute(union_all(*_needed(aside_since)))
     return [NeededObject(row[0], Use(row[1]), row[2], row[3], row[4], bool(row[5])) for row in rows]
 
 
 def is_needed(connection: Connection, key: str, aside_since: float) -> bool:
     """Tell whether a row needs the object."""
-    every = needed(aside_since).subquery()
-    return bool(connection.execute(select(exists().where(every.c.object_key == key))).scalar_one())
+    return bool(those_needed(connection, {key}, aside_since))
 
 
-def needed(aside_since: float) -> CompoundSelect[Any]:
-    """Return the query of `needed_objects`, whose first column is the key, `object_key`."""
+def those_needed(connection: Connection, keys: Collection[str], aside_since: float) -> set[str]:
+    """Return which of these objects a row needs."""
+    asked = select(func.json_each(json.dumps(sorted(keys))).table_valued("value").c.value)
+    found = (
+        needed.with_only_columns(key).where(key.in_(asked))
+        for needed in _needed(aside_since)
+        for key in list(needed.selected_columns)[:1]
+    )
+    return set(connection.execute(union_all(*found)).scalars())
+
+
+def _needed(aside_since: float) -> Iterator[Select[Any]]:
+    """Yield the queries of `needed_objects`, each with the key as its first column."""
     accession_number = (
         select(func.coalesce(func.max(instances.c.accession_number), ""))
         .where(instances.c.study_instance_uid == results.c.study_instance_uid)
@@ -56,32 +68,20 @@ def needed(aside_since: float) -> CompoundSelect[Any]:
     is_awaited = exists().where(
         deliveries.c.result_id == results.c.id, deliveries.c.state.not_in(DELIVERY_FINISHED)
     )
-    told = (instances.c.sop_instance_uid, instances.c.accession_number)
-    return union_all(
-        select(
-            instances.c.object_key.label("object_key"),
-            literal(Use.RECEIVED),
-            instances.c.study_instance_uid,
-            *told,
-            sql_false(),
-        ).where(instances.c.object_removed_at.is_(None)),
-        select(
-            conflicting_objects.c.object_key,
-            literal(Use.KEPT_ASIDE),
-            instances.c.study_instance_uid,
-            *told,
-            sql_false(),
-        )
-        .join(instances, instances.c.id == conflicting_objects.c.instance_id)
-        .where(
-            or_(instances.c.object_removed_at.is_(None), conflicting_objects.c.received_at >= aside_since)
-        ),
-        select(
-            results.c.object_key,
-            literal(Use.RESULT),
-            results.c.study_instance_uid,
-            results.c.sop_instance_uid,
-            accession_number,
-            is_awaited,
-        ).where(results.c.object_removed_at.is_(None)),
+    told = (instances.c.study_instance_uid, instances.c.sop_instance_uid, instances.c.accession_number)
+    yield select(instances.c.object_key, literal(Use.RECEIVED), *told, sql_false()).where(
+        instances.c.object_removed_at.is_(None)
     )
+    yield (
+        select(conflicting_objects.c.object_key, literal(Use.KEPT_ASIDE), *told, sql_false())
+        .join(instances, instances.c.id == conflicting_objects.c.instance_id)
+        .where(or_(instances.c.object_removed_at.is_(None), conflicting_objects.c.received_at >= aside_since))
+    )
+    yield select(
+        results.c.object_key,
+        literal(Use.RESULT),
+        results.c.study_instance_uid,
+        results.c.sop_instance_uid,
+        accession_number,
+        is_awaited,
+    ).where(results.c.object_removed_at.is_(None))

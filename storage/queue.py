@@ -13,13 +13,24 @@ from dataclasses import fields
 from itertools import product
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, Table, and_, exists, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Select,
+    Table,
+    and_,
+    exists,
+    select,
+    update,
+)
 from sqlalchemy.sql import func
 
 from storage.errors import LeaseLost
 from storage.records import Delivery, Fetch, Job, JobKind, Priority, Result
-from storage.schema import deliveries, fetches, instances, jobs, results
+from storage.schema import IS_QUEUED, deliveries, fetches, instances, jobs, results
 from storage.states import ARRIVED, OPEN, Event, State, origins, target
+from storage.waiting import of_worker
 
 RESULT_COLUMNS = tuple(results.c[field.name] for field in fields(Result))
 """What a `Result` is made of, in its order."""
@@ -37,17 +48,18 @@ def claim_job(
     owner: str,
     now: float,
     lease_seconds: float,
-    *which: ColumnElement[bool],
+    *,
+    retries: bool,
 ) -> Job | None:
     """Claim the most urgent job of these kinds, or None: of the kind named first, and that has been due for longest.
 
-    Only those are claimed that all of `which` describe.
+    Either of those that were tried before, or of those that were not.
 
     A report is due when its study has been quiet (`not_before`), no image of the study is still being analysed, and no
     earlier report of it waits to be tried again: it is to name that one.
     """
     for priority, kind in product(Priority, kinds):
-        job = _claim_job(connection, kind, priority, owner, now, lease_seconds, which)
+        job = _claim_job(connection, kind, priority, owner, now, lease_seconds, retries=retries)
         if job is not None:
             return job
     return None
@@ -60,23 +72,10 @@ def _claim_job(
     owner: str,
     now: float,
     lease_seconds: float,
-    which: Iterable[ColumnElement[bool]],
+    *,
+    retries: bool,
 ) -> Job | None:
-    conditions: list[ColumnElement[bool]] = [jobs.c.kind == kind, jobs.c.priority == priority, *which]
-    if kind is JobKind.REPORT:
-        images, earlier = jobs.alias("images"), jobs.alias("earlier")
-        conditions += [
-            ~exists().where(
-                images.c.study_instance_uid == jobs.c.study_instance_uid,
-                images.c.kind == JobKind.ANALYSE,
-                images.c.state.in_(OPEN),
-            ),
-            ~exists().where(
-                earlier.c.study_instance_uid == jobs.c.study_instance_uid,
-                earlier.c.revision < jobs.c.revision,
-                earlier.c.state.in_(OPEN),
-            ),
-        ]
+    conditions = [*of_worker(kind, priority, retries=retries), jobs.c.is_blocked.is_(False)]
     row = _claim(connection, jobs, conditions, owner, now, lease_seconds)
     if row is None:
         return None
@@ -289,52 +288,6 @@ def each_of(ids: list[int]) -> Select[tuple[int]]:
     return select(func.json_each(json.dumps(ids)).table_valued("value").c.value)
 
 
-def study_priority(connection: Connection, study_instance_uid: str) -> Priority:
-    """Return how urgent a study is: as the most urgent of its jobs, and routine where there is none yet."""
-    most_urgent = select(func.min(jobs.c.priority)).where(jobs.c.study_instance_uid == study_instance_uid)
-    return priority_of_study(connection.execute(most_urgent).scalar_one())
-
-
-def priority_of_study(most_urgent: int | None) -> Priority:
-    """Return how urgent a study is whose most urgent job is so; None: it has no jobs yet."""
-    return Priority.ROUTINE if most_urgent is None else min(Priority.ROUTINE, Priority(most_urgent))
-
-
-def hasten(connection: Connection, study_instance_uid: str) -> None:
-    """Let everything of a study go before what is not urgent: its images, its reports and what is sent of them."""
-    of_study = select(results.c.id).where(results.c.study_instance_uid == study_instance_uid)
-    for table, condition in (
-        (jobs, jobs.c.study_instance_uid == study_instance_uid),
-        (deliveries, deliveries.c.result_id.in_(of_study)),
-    ):
-        connection.execute(
-            update(table)
-            .where(condition, table.c.priority != Priority.URGENT)
-            .values(priority=Priority.URGENT)
-        )
-
-
-def was_tried(*, tried: bool) -> ColumnElement[bool]:
-    """Describe the jobs that were tried before and are to be tried again, or those that were not."""
-    return jobs.c.attempts > 0 if tried else jobs.c.attempts == 0
-
-
-def next_due(connection: Connection, table: Table, *conditions: ColumnElement[bool]) -> float | None:
-    """Return when the next queued row may be claimed, or None where none is queued."""
-    earliest: float | None = connection.execute(
-        select(func.min(table.c.not_before)).where(table.c.state == State.QUEUED, *conditions)
-    ).scalar_one()
-    return earliest
-
-
-def is_busy(connection: Connection, table: Table, now: float) -> bool:
-    """Return whether a row is being done, or waits and may be claimed."""
-    due = and_(table.c.state == State.QUEUED, table.c.not_before <= now)
-    return bool(
-        connection.execute(select(exists().where(or_(table.c.state == State.RUNNING, due)))).scalar_one()
-    )
-
-
 def _claim(
     connection: Connection,
     table: Table,
@@ -345,7 +298,7 @@ def _claim(
 ) -> RowMapping | None:
     due = (
         select(table.c.id)
-        .where(table.c.state.in_(origins(Event.CLAIM)), table.c.not_before <= now, *conditions)
+        .where(IS_QUEUED, table.c.not_before <= now, *conditions)
         .order_by(table.c.not_before, table.c.id)
         .limit(1)
     )

@@ -33,6 +33,7 @@ from storage.schema import (
     shadow_answers,
 )
 from storage.states import State
+from storage.urgency import hasten, priority_of_study
 
 _UID: BindParameter[str] = bindparam("uid")
 _KNOWN_OBJECT = select(instances.c.object_key, instances.c.object_removed_at.is_(None)).where(
@@ -99,7 +100,7 @@ def receive(
     """
     receipt = _receive(connection, received, quiet_seconds, now, difference, from_archive=from_archive)
     if is_urgent:
-        queue.hasten(connection, received.study_instance_uid)
+        hasten(connection, received.study_instance_uid)
     return receipt
 
 
@@ -169,7 +170,7 @@ def queue_report(connection: Connection, study_instance_uid: str, not_before: fl
             .where(instances.c.study_instance_uid == study_instance_uid, instances.c.is_prior)
             .values(is_prior=False)
         )
-    priority = queue.priority_of_study(found.most_urgent)
+    priority = priority_of_study(found.most_urgent)
     if found.least_urgent is not None and found.least_urgent > priority:
         connection.execute(
             update(jobs)

@@ -6,11 +6,21 @@ person, or still in work is never removed, however old it is or however full the
 
 from collections.abc import Callable
 
-from sqlalchemy import Connection, exists, select, union_all, update
-from sqlalchemy.sql import func
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Table,
+    and_,
+    exists,
+    literal,
+    or_,
+    select,
+    update,
+)
 
 from storage.engine import Database
-from storage.needed import is_needed, needed
+from storage.needed import is_needed, those_needed
 from storage.objects import ObjectStore
 from storage.schema import deliveries, instances, jobs, results
 from storage.states import DELIVERY_FINISHED, State
@@ -38,7 +48,7 @@ def remove_finished(
     total = 0
     while True:
         with database.read() as connection:
-            studies = _finished(connection, received_before)
+            studies = finished(connection, received_before)
         if not studies:
             return total
         for study in studies:
@@ -46,8 +56,8 @@ def remove_finished(
                 return total
             with database.write(Step.STUDIES_REMOVED) as connection:
                 # what has come since it was looked for makes it one that is not finished
-                of_study = _finished(connection, received_before, study)
-                keys = _mark_removed(connection, study, now) if of_study else []
+                is_still = may_go(connection, study, received_before)
+                keys = _mark_removed(connection, study, now) if is_still else []
             _remove(database, objects, set(keys), received_before)
             total += bool(keys)
 
@@ -65,10 +75,7 @@ def remove_orphans(
     removed = 0
     for keys in objects.keys_by_shard(written_before):
         with database.read() as connection:
-            every = needed(received_before).subquery()
-            kept = set(
-                connection.execute(select(every.c.object_key).where(every.c.object_key.in_(keys))).scalars()
-            )
+            kept = those_needed(connection, keys, received_before)
         removed += _remove(database, objects, keys - kept, received_before)
     return removed
 
@@ -92,40 +99,63 @@ def _remove(database: Database, objects: ObjectStore, keys: set[str], aside_sinc
     return removed
 
 
-def _finished(connection: Connection, received_before: float, study_instance_uid: str = "") -> list[str]:
-    """Return the oldest studies that may go, or this one if it may."""
-    # a study may have results and no image any more: they were moved to another one
-    kept = union_all(
-        *(
-            select(table.c.study_instance_uid, at.label("at")).where(
-                table.c.object_removed_at.is_(None),
-                *([table.c.study_instance_uid == study_instance_uid] if study_instance_uid else []),
-            )
-            for table, at in ((instances, instances.c.received_at), (results, results.c.created_at))
-        )
-    ).subquery()
-    study = kept.c.study_instance_uid
-    unfinished_job = exists().where(jobs.c.study_instance_uid == study, jobs.c.state.not_in(JOB_FINISHED))
-    undelivered = exists().where(
-        results.c.study_instance_uid == study,
-        deliveries.c.result_id == results.c.id,
-        deliveries.c.state.not_in(DELIVERY_FINISHED),
+def finished(connection: Connection, received_before: float) -> list[str]:
+    """Return studies that may go, those whose last image is the oldest first.
+
+    They are looked for along what is kept, in the order of its age, and no further than some are found: most of what is
+    kept for a while is finished.
+    """
+    return _finished_of(connection, instances, instances.c.received_at, received_before) or _finished_of(
+        # a study may have results and no image any more: they were moved to another one
+        connection,
+        results,
+        results.c.created_at,
+        received_before,
     )
-    received_later = exists().where(
-        instances.c.study_instance_uid == study, instances.c.received_at >= received_before
-    )
-    made_later = exists().where(
-        results.c.study_instance_uid == study, results.c.created_at >= received_before
+
+
+def may_go(connection: Connection, study_instance_uid: str, received_before: float) -> bool:
+    """Tell whether a study is finished, and nothing of it was received or made since then."""
+    conditions = _is_finished(literal(study_instance_uid), received_before)
+    return bool(connection.execute(select(and_(*conditions))).scalar_one())
+
+
+def _finished_of(
+    connection: Connection, table: Table, at: Column[float], received_before: float
+) -> list[str]:
+    later = table.alias("later")
+    is_last_of_its_study = ~exists().where(
+        later.c.study_instance_uid == table.c.study_instance_uid,
+        later.c.object_removed_at.is_(None),
+        or_(later.c[at.name] > at, and_(later.c[at.name] == at, later.c.id > table.c.id)),
     )
     return list(
         connection.execute(
-            select(study)
-            .where(~received_later, ~made_later, ~unfinished_job, ~undelivered)
-            .group_by(study)
-            .order_by(func.max(kept.c.at))
+            select(table.c.study_instance_uid)
+            .where(
+                table.c.object_removed_at.is_(None),
+                at < received_before,
+                is_last_of_its_study,
+                *_is_finished(table.c.study_instance_uid, received_before),
+            )
+            .order_by(at)
             .limit(STUDIES_AT_ONCE)
         ).scalars()
     )
+
+
+def _is_finished(study: ColumnElement[str], received_before: float) -> list[ColumnElement[bool]]:
+    image, made, undelivered = instances.alias("image"), results.alias("made"), results.alias("undelivered")
+    return [
+        ~exists().where(image.c.study_instance_uid == study, image.c.received_at >= received_before),
+        ~exists().where(made.c.study_instance_uid == study, made.c.created_at >= received_before),
+        ~exists().where(jobs.c.study_instance_uid == study, jobs.c.state.not_in(JOB_FINISHED)),
+        ~exists().where(
+            undelivered.c.study_instance_uid == study,
+            deliveries.c.result_id == undelivered.c.id,
+            deliveries.c.state.not_in(DELIVERY_FINISHED),
+        ),
+    ]
 
 
 def _mark_removed(connection: Connection, study_instance_uid: str, now: float) -> list[str]:

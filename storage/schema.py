@@ -8,8 +8,11 @@
     fetches                                   whose earlier films are to be got from an archive
     audit                                     append-only (by triggers), hash-chained
     audit_end                                 one row: how far the trail goes, and what of it was sent
+    counts                                    how many rows there are, and in which states (by triggers)
 
-Rows stay when the objects they name are removed by retention: they are the proof of where a radiograph ended.
+Rows stay when the objects they name are removed by retention: they are the proof of where a radiograph ended. So there
+are millions of them in the end, and nothing that a running node asks may look through what is finished: it goes by an
+index, and what is still to be done has indexes of its own (`IS_QUEUED` and the like).
 """
 
 from collections.abc import Iterable
@@ -19,6 +22,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Computed,
     Float,
     ForeignKey,
     Index,
@@ -28,11 +32,12 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
     false,
+    text,
 )
 from sqlalchemy.schema import SchemaItem
 
 from storage.records import Priority
-from storage.states import JOB_STATES, State
+from storage.states import JOB_STATES, OPEN, State
 
 metadata = MetaData(
     naming_convention={
@@ -43,6 +48,13 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+
+# SQLite takes an index of some rows only where a query names them in the index's own words, and not by a parameter.
+# What is queued is all that can be claimed.
+IS_QUEUED = text(f"state = '{State.QUEUED}'")
+IS_OPEN = text("state IN (" + ", ".join(f"'{state}'" for state in OPEN) + ")")
+IS_DELIVERED = text(f"state = '{State.DELIVERED}'")
+IS_KEPT = text("object_removed_at IS NULL")
 
 UID = String(64)
 OBJECT_KEY = String(64)
@@ -98,7 +110,7 @@ instances = Table(
     Index(None, "study_instance_uid"),
     Index(None, "accession_number"),
     Index(None, "patient_id", "issuer_of_patient_id"),
-    Index(None, "object_removed_at", "study_instance_uid"),
+    Index("ix_instances_kept_received_at", "received_at", sqlite_where=IS_KEPT),
     Index(None, "received_at"),
 )
 
@@ -127,10 +139,15 @@ jobs = Table(
     Column("revision", Integer),
     _priority_column(),
     *_state_columns(JOB_STATES),
+    Column("is_retry", Boolean, Computed("attempts > 0")),
+    # a report's, while an image of its study is being analysed or an earlier report of it is to be made
+    Column("is_blocked", Boolean, nullable=False, server_default=false()),
     UniqueConstraint("instance_id"),
     UniqueConstraint("study_instance_uid", "revision"),
     # a claim takes the first row of a range of this index
-    Index(None, "state", "kind", "priority", "not_before"),
+    Index(None, "kind", "is_retry", "is_blocked", "priority", "not_before", sqlite_where=IS_QUEUED),
+    Index(None, "queued_at", sqlite_where=IS_OPEN),
+    Index(None, "state"),
     Index(None, "study_instance_uid", "kind", "state"),
 )
 
@@ -182,7 +199,7 @@ results = Table(
     Column("object_removed_at", Float),
     Index(None, "study_instance_uid"),
     Index(None, "created_at"),
-    Index(None, "object_removed_at", "study_instance_uid"),
+    Index("ix_results_kept_created_at", "created_at", sqlite_where=IS_KEPT),
 )
 
 deliveries = Table(
@@ -200,7 +217,10 @@ deliveries = Table(
     _priority_column(),
     *_state_columns(State),
     UniqueConstraint("result_id", "destination"),
-    Index(None, "state", "destination", "priority", "not_before"),
+    Index(None, "destination", "priority", "not_before", sqlite_where=IS_QUEUED),
+    Index(None, "queued_at", sqlite_where=IS_OPEN),
+    Index(None, "destination", "not_before", sqlite_where=IS_DELIVERED),
+    Index(None, "state"),
     Index(None, "delivered_at"),
 )
 
@@ -240,6 +260,7 @@ audit = Table(
     Column("event", String(64), nullable=False),
     Column("detail", JSON, nullable=False),
     Column("digest", String(64), nullable=False),
+    Index(None, "event", "at"),
 )
 
 audit_end = Table(
@@ -252,12 +273,12 @@ audit_end = Table(
     Column("sent_id", Integer, nullable=False),
 )
 
-# SQLAlchemy knows no triggers: migration 0007 makes these, and verification looks whether they are there
-AUDIT_TRIGGERS = {
-    (
-        f"audit_no_{change.lower()}",
-        f"CREATE TRIGGER audit_no_{change.lower()} BEFORE {change} ON audit "
-        "BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END",
-    )
-    for change in ("UPDATE", "DELETE")
-}
+counts = Table(
+    "counts",
+    metadata,
+    # a table's name; the destination, of deliveries; and the state, or what else is counted of its rows
+    Column("subject", String(32), primary_key=True),
+    Column("destination", String(64), primary_key=True),
+    Column("what", String(32), primary_key=True),
+    Column("number", Integer, nullable=False),
+)

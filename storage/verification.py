@@ -20,7 +20,8 @@ from storage.errors import ObjectMissing
 from storage.invariants import INVARIANTS
 from storage.needed import NeededObject, Use, is_needed
 from storage.objects import ObjectStore
-from storage.schema import AUDIT_TRIGGERS, metadata
+from storage.schema import metadata
+from storage.triggers import TRIGGERS
 
 MOST_OF_A_KIND = 10
 """More faults of one kind tell nothing new."""
@@ -67,7 +68,7 @@ def check_schema(database: Database) -> list[Finding]:
                 )
             ]
         changed = len(compare_metadata(MigrationContext.configure(connection), metadata))
-        changed += _triggers(connection) != AUDIT_TRIGGERS
+        changed += _triggers(connection) != TRIGGERS
     return [Finding(f"{database.path.name}: {changed} changes in its schema", RESTORE)] if changed else []
 
 
@@ -141,9 +142,9 @@ def _mend_of(needed: NeededObject) -> str:
     return "none is needed: every destination has it; dicom-node report makes a further report"
 
 
-def _triggers(connection: Connection) -> set[tuple[str, str]]:
+def _triggers(connection: Connection) -> dict[str, str]:
     rows = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
-    return {(name, statement) for name, statement in rows}
+    return {name: statement for name, statement in rows}  # noqa: C416 - a Row is no pair to dict()
 
 
 def _references(connection: Connection) -> list[Finding]:

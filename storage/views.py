@@ -1,16 +1,17 @@
 """What people and monitors ask of the database: the state of the queue, lists of jobs, the story of one study."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, case, func, or_, select
 
-from storage import queue
 from storage.records import JobKind, Priority
 from storage.schema import (
+    IS_OPEN,
     audit,
     conflicting_objects,
+    counts,
     deliveries,
     fetches,
     instances,
@@ -19,36 +20,36 @@ from storage.schema import (
     results,
 )
 from storage.states import JOB_STATES, OPEN, State
+from storage.urgency import study_priority
 
 LONGEST_NUMBER = 18
 """Digits of an id: more do not fit into the database's integers."""
 
 # A job that was rejected is an answer: the image is not analysable. A delivery that was is an answer that nobody got.
-_JOB_FOR_A_PERSON = jobs.c.state == State.FAILED
-_DELIVERY_FOR_A_PERSON = deliveries.c.state.in_((State.FAILED, State.REJECTED))
+_FOR_A_PERSON: dict[Table, tuple[State, ...]] = {
+    jobs: (State.FAILED,),
+    deliveries: (State.FAILED, State.REJECTED),
+}
 
 
 def status(connection: Connection, now: float) -> dict[str, Any]:
     """Return the queue in numbers: instances received, jobs and deliveries by state, and the oldest wait."""
-    counts = connection.execute(
-        select(func.count(), func.coalesce(func.sum(instances.c.times_received), 0)).select_from(instances)
-    ).one()
-    aside = connection.execute(
-        select(func.count(), func.count(conflicting_objects.c.corrected_at)).select_from(conflicting_objects)
-    ).one()
-    oldest_job = _oldest(connection, jobs)
-    oldest_delivery = _oldest(connection, deliveries)
-    waiting = [since for since in (oldest_job, oldest_delivery) if since is not None]
+    waiting = [since for table in (jobs, deliveries) if (since := _oldest(connection, table)) is not None]
+    counted = _counted(connection)
+    of_instances, aside = counted["instances", ""], counted["conflicting_objects", ""]
+    by_destination = {to: states for (table, to), states in counted.items() if table == "deliveries"}
+    by_state = {table: _states(JOB_STATES, counted[table, ""]) for table in ("jobs", "fetches")}
+    by_state["deliveries"] = _states(State, sum(by_destination.values(), Counter()))
     return {
-        "instances_received": counts[0],
-        "instances_received_again": counts[1] - counts[0],
-        "instances_corrected": aside[1],
-        "instances_kept_aside": aside[0] - aside[1],
-        "waiting_for_a_person": sum(map(len, waiting_for_a_person(connection))),
-        "jobs": _by_state(connection, jobs, JOB_STATES),
-        "fetches": _by_state(connection, fetches, JOB_STATES),
-        "deliveries": _by_state(connection, deliveries, State),
-        "deliveries_by_destination": _by_destination(connection),
+        "instances_received": of_instances["rows"],
+        "instances_received_again": of_instances["times_received"],
+        "instances_corrected": aside["corrected_at"],
+        "instances_kept_aside": aside["rows"] - aside["corrected_at"],
+        "waiting_for_a_person": sum(
+            by_state[table.name][state] for table, states in _FOR_A_PERSON.items() for state in states
+        ),
+        **by_state,
+        "deliveries_by_destination": {to: _states(State, states) for to, states in by_destination.items()},
         "oldest_waiting_seconds": max(0.0, round(now - min(waiting), 3)) if waiting else 0.0,
         "refused_last_day": _refused(connection, now - 86400),
     }
@@ -93,20 +94,20 @@ def list_jobs(
         results.c.revision,
         results.c.sop_instance_uid,
     ).join(results, results.c.id == deliveries.c.result_id)
-    if state is not None:
-        job_rows = job_rows.where(jobs.c.state == state)
-        delivery_rows = delivery_rows.where(deliveries.c.state == state)
-    if for_a_person:
-        job_rows = job_rows.where(_JOB_FOR_A_PERSON)
-        delivery_rows = delivery_rows.where(_DELIVERY_FOR_A_PERSON)
-    found = [
-        {"id": f"j{row['id']}", **{key: value for key, value in row.items() if key != "id"}}
-        for row in connection.execute(job_rows.order_by(jobs.c.id.desc()).limit(most)).mappings()
-    ]
-    found += [
-        {"id": f"d{row['id']}", **{key: value for key, value in row.items() if key != "id"}}
-        for row in connection.execute(delivery_rows.order_by(deliveries.c.id.desc()).limit(most)).mappings()
-    ]
+    found = []
+    for letter, table, rows in (("j", jobs, job_rows), ("d", deliveries, delivery_rows)):
+        asked = [rows]
+        if state is not None or for_a_person:
+            states = _FOR_A_PERSON[table] if for_a_person else (state,)
+            # each by itself SQLite finds in their order, and reads no more of them than are wanted
+            asked = [rows.where(table.c.state == each) for each in states]
+        newest = [
+            row
+            for query in asked
+            for row in connection.execute(query.order_by(table.c.id.desc()).limit(most)).mappings()
+        ]
+        newest.sort(key=lambda row: row["id"], reverse=True)
+        found += [{**row, "id": f"{letter}{row['id']}"} for row in newest[:most]]
     return found
 
 
@@ -157,9 +158,10 @@ def study(connection: Connection, study_instance_uid: str) -> dict[str, Any]:
     def rows(query: Select[Any]) -> list[dict[str, Any]]:
         return [dict(row) for row in connection.execute(query).mappings()]
 
+    of_study = select(instances.c.id).where(instances.c.study_instance_uid == study_instance_uid)
     return {
         "study_instance_uid": study_instance_uid,
-        "is_urgent": queue.study_priority(connection, study_instance_uid) is Priority.URGENT,
+        "is_urgent": study_priority(connection, study_instance_uid) is Priority.URGENT,
         "instances": rows(
             select(
                 instances.c.sop_instance_uid,
@@ -201,7 +203,7 @@ def study(connection: Connection, study_instance_uid: str) -> dict[str, Any]:
             .join(instances, instances.c.id == conflicting_objects.c.instance_id)
             .where(
                 or_(
-                    instances.c.study_instance_uid == study_instance_uid,
+                    conflicting_objects.c.instance_id.in_(of_study),
                     conflicting_objects.c.study_instance_uid == study_instance_uid,
                 )
             )
@@ -259,27 +261,25 @@ def study(connection: Connection, study_instance_uid: str) -> dict[str, Any]:
 
 def open_deliveries(connection: Connection) -> dict[str, int]:
     """Return how many deliveries each destination still has to get."""
-    counted = connection.execute(
-        select(deliveries.c.destination, func.count())
-        .where(deliveries.c.state.in_(OPEN))
-        .group_by(deliveries.c.destination)
-    )
-    return {destination: count for destination, count in counted}  # noqa: C416 - a Row is no pair to dict()
+    return {
+        destination: many
+        for (table, destination), states in _counted(connection).items()
+        if table == "deliveries" and (many := sum(states[state] for state in OPEN))
+    }
 
 
 def waiting_for_a_person(connection: Connection) -> tuple[list[int], list[int]]:
     """Return the ids of the jobs that failed, and of the deliveries that failed or were refused."""
-    job_ids = select(jobs.c.id).where(_JOB_FOR_A_PERSON)
-    delivery_ids = select(deliveries.c.id).where(_DELIVERY_FOR_A_PERSON)
-    return list(connection.execute(job_ids).scalars()), list(connection.execute(delivery_ids).scalars())
+    job_ids, delivery_ids = (
+        list(connection.execute(select(table.c.id).where(table.c.state.in_(states))).scalars())
+        for table, states in _FOR_A_PERSON.items()
+    )
+    return job_ids, delivery_ids
 
 
 def _refused(connection: Connection, since: float) -> dict[str, int]:
-    """Return how many associations were refused, by reason. Reads no older record than the last one before `since`."""
-    before = select(audit.c.id).where(audit.c.at < since).order_by(audit.c.id.desc()).limit(1)
-    refused = select(audit.c.detail).where(
-        audit.c.id > func.coalesce(before.scalar_subquery(), 0), audit.c.event == "association_refused"
-    )
+    """Return how many associations were refused, by reason."""
+    refused = select(audit.c.detail).where(audit.c.event == "association_refused", audit.c.at >= since)
     found: Counter[str] = Counter()
     for detail in connection.execute(refused).scalars():
         found[detail["reason"]] += detail.get("count", 1)  # older versions wrote each one down
@@ -292,25 +292,18 @@ def _priority(table: Table) -> ColumnElement[str]:
     return case(words, value=table.c.priority).label("priority")
 
 
-def _by_state(connection: Connection, table: Table, states: Iterable[State]) -> dict[str, int]:
-    counted = connection.execute(select(table.c.state, func.count()).group_by(table.c.state))
-    found: dict[str, int] = {state: count for state, count in counted}  # noqa: C416 - a Row is no pair to dict()
-    return {str(state): found.get(state, 0) for state in states}
-
-
-def _by_destination(connection: Connection) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = {}
-    for destination, state, count in connection.execute(
-        select(deliveries.c.destination, deliveries.c.state, func.count()).group_by(
-            deliveries.c.destination, deliveries.c.state
-        )
-    ):
-        found.setdefault(destination, {str(each): 0 for each in State})[state] = count
+def _counted(connection: Connection) -> defaultdict[tuple[str, str], Counter[str]]:
+    """Return the counts by table, and by destination where there is one."""
+    found: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for table, destination, what, number in connection.execute(select(*counts.c)):
+        found[table, destination][what] = number
     return found
 
 
+def _states(states: Iterable[State], counted: Counter[str]) -> dict[str, int]:
+    return {str(state): counted[state] for state in states}
+
+
 def _oldest(connection: Connection, table: Table) -> float | None:
-    oldest: float | None = connection.execute(
-        select(func.min(table.c.queued_at)).where(table.c.state.in_(OPEN))
-    ).scalar_one()
+    oldest: float | None = connection.execute(select(func.min(table.c.queued_at)).where(IS_OPEN)).scalar_one()
     return oldest

@@ -49,7 +49,9 @@ def receive(
 
 def claim(folder: DataFolder, kind: JobKind, now: float = NOW, owner: str = OWNER) -> Job | None:
     with folder.database.write(Step.BY_HAND) as connection:
-        return queue.claim_job(connection, [kind], owner, now, 60.0)
+        return queue.claim_job(connection, [kind], owner, now, 60.0, retries=False) or queue.claim_job(
+            connection, [kind], owner, now, 60.0, retries=True
+        )
 
 
 def claimed(folder: DataFolder, kind: JobKind, now: float = NOW, owner: str = OWNER) -> Job:

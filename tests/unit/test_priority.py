@@ -34,7 +34,7 @@ def studies(folder: DataFolder, kinds: tuple[JobKind, ...], many: int, now: floa
     found = []
     for _ in range(many):
         with folder.database.write(Step.BY_HAND) as connection:
-            job = queue.claim_job(connection, kinds, OWNER, now, 60.0)
+            job = queue.claim_job(connection, kinds, OWNER, now, 60.0, retries=False)
         assert job is not None
         found.append(f"{job.study_instance_uid} {job.kind}")
     return found
@@ -128,7 +128,7 @@ def test_an_earlier_film_of_an_older_version_still_waits_for_the_others(tmp_path
         connection.execute(text("UPDATE instances SET is_prior = 1 WHERE id = 1"))
     old.migrate()
     with old.write(Step.BY_HAND) as connection:
-        job = queue.claim_job(connection, [JobKind.ANALYSE], OWNER, NOW, 60.0)
+        job = queue.claim_job(connection, [JobKind.ANALYSE], OWNER, NOW, 60.0, retries=False)
     assert job is not None and job.instance_id == 2
     old.close()
 
@@ -144,7 +144,7 @@ def test_a_claim_reads_a_range_of_an_index_and_sorts_nothing(folder: DataFolder)
 
     with folder.database.write(Step.BY_HAND) as connection:
         event.listen(connection, "before_cursor_execute", explain)
-        assert queue.claim_job(connection, list(JobKind), OWNER, NOW, 60.0) is None
+        assert queue.claim_job(connection, list(JobKind), OWNER, NOW, 60.0, retries=False) is None
         assert queue.claim_delivery(connection, "pacs", OWNER, NOW, 60.0) is None
     assert len(plans) == 9
     for plan in plans:

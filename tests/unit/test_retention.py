@@ -62,6 +62,14 @@ def test_a_young_study_stays(delivered: tuple[DataFolder, str, str]) -> None:
     assert folder.objects.path(radiograph).exists()
 
 
+def test_an_old_study_goes_whatever_came_of_others_since(folder: DataFolder) -> None:
+    keys = [deliver_study(folder, number) for number in (1, 2, 30)]
+    late = folder.objects.put(b"late").key
+    receive(folder, instance(9, "1.2.2", object_key=late), now=NOW + 600)
+    assert sweep(folder, before=NOW + 500) == 1
+    assert [folder.objects.path(key).exists() for key in (*keys, late)] == [False, True, True, True]
+
+
 @pytest.mark.parametrize("state", [State.DONE, State.COMMITTED, State.DISMISSED])
 def test_what_is_kept_by_its_archive_or_dismissed_by_a_person_goes(
     delivered: tuple[DataFolder, str, str], state: State

@@ -72,6 +72,10 @@ BREACHES = [
     ("DELETE FROM predictions", "analyses that are done without a prediction"),
     ("UPDATE results SET revision = 7", "results of a report that is not done"),
     ("UPDATE deliveries SET delivered_at = NULL", "deliveries that have arrived at no time"),
+    ("UPDATE jobs SET is_blocked = 0 WHERE state = 'queued'", "reports that are blocked by nothing"),
+    ("UPDATE jobs SET is_blocked = 1 WHERE kind = 'report'", "reports that are blocked by nothing"),
+    ("UPDATE counts SET number = number + 1 WHERE subject = 'jobs'", "counts of other rows than there are"),
+    ("DELETE FROM counts WHERE subject = 'instances'", "counts of other rows than there are"),
 ]
 
 
@@ -103,6 +107,7 @@ def test_a_row_that_names_one_that_is_gone_is_found(worked: DataFolder) -> None:
     [
         "DROP TABLE shadow_answers",
         "DROP TRIGGER audit_no_delete",
+        "DROP TRIGGER jobs_counted_update",
         "CREATE TRIGGER other AFTER INSERT ON audit BEGIN DELETE FROM jobs; END",
     ],
 )

@@ -1,0 +1,64 @@
+"""When there is something to do: asked far more often than there is, so it is read from the ends of indexes."""
+
+from collections.abc import Iterable
+from itertools import product
+
+from sqlalchemy import ColumnElement, Connection, Table, exists, or_, select, union_all
+from sqlalchemy.sql import func
+
+from storage.records import JobKind, Priority
+from storage.schema import IS_QUEUED, deliveries, fetches, jobs
+from storage.states import State
+
+
+def next_job(connection: Connection, *, retries: bool) -> float | None:
+    """Return when the next job may be claimed, of those that were tried before or those that were not; None: never.
+
+    A blocked report counts: it may be free by then.
+    """
+    return _next(
+        connection,
+        jobs,
+        (
+            [*of_worker(kind, priority, retries=retries), jobs.c.is_blocked.is_(is_blocked)]
+            for kind, priority, is_blocked in product(JobKind, Priority, (False, True))
+        ),
+    )
+
+
+def next_delivery(connection: Connection, destination: str) -> float | None:
+    """Return when the next delivery to `destination` may be claimed, or None where none is queued."""
+    of_destination = deliveries.c.destination == destination
+    return _next(
+        connection,
+        deliveries,
+        ([of_destination, deliveries.c.priority == priority] for priority in Priority),
+    )
+
+
+def next_fetch(connection: Connection) -> float | None:
+    """Return when the next fetch may be claimed, or None where none is queued."""
+    return _next(connection, fetches, [[]])
+
+
+def is_busy(connection: Connection, now: float) -> bool:
+    """Return whether a job is being done, or waits and may be claimed."""
+    is_running = exists().where(jobs.c.state == State.RUNNING)
+    is_due = exists().where(IS_QUEUED, jobs.c.not_before <= now)
+    return bool(connection.execute(select(or_(is_running, is_due))).scalar_one())
+
+
+def of_worker(kind: JobKind, priority: Priority, *, retries: bool) -> list[ColumnElement[bool]]:
+    """Describe the jobs of a kind and priority that were tried before, or that were not: one range of an index."""
+    return [jobs.c.kind == kind, jobs.c.is_retry.is_(retries), jobs.c.priority == priority]
+
+
+def _next(
+    connection: Connection, table: Table, ranges: Iterable[Iterable[ColumnElement[bool]]]
+) -> float | None:
+    """Return the earliest `not_before` of what is queued: the first of each range of an index."""
+    firsts = union_all(
+        *(select(func.min(table.c.not_before).label("at")).where(IS_QUEUED, *each) for each in ranges)
+    ).subquery()
+    earliest: float | None = connection.execute(select(func.min(firsts.c.at))).scalar_one()
+    return earliest
