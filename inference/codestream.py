@@ -16,16 +16,20 @@ _J2K_START: Final = b"\xff\x4f\xff\x51"
 _J2K_HEADERS: Final = 4096  # bytes within which a JP2 wrapper ends, if there is one
 # Start of frame: of JPEG (ITU-T T.81 table B.1, without DHT, JPG and DAC) and of JPEG-LS (T.87).
 _START_OF_FRAME: Final = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
+# Markers that stand alone, and start of scan: none comes before the frame header, and decoders differ in what they make
+# of one that does, so that they might see another frame than is read here.
+_NEVER_BEFORE_IT: Final = frozenset({0x00, 0x01, *range(0xD0, 0xDB)})
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Size, channels and bits of a compressed frame."""
+    """Size, channels and bits of a compressed frame; `coding` is the marker of a JPEG frame, 0 of JPEG 2000."""
 
     rows: int
     columns: int
     samples: int
     bits: int
+    coding: int = 0
 
 
 def read_frame(stream: bytes) -> Frame:
@@ -54,7 +58,9 @@ def _jpeg(stream: bytes) -> Frame:
         marker, (length,) = stream[at], struct.unpack_from(">H", stream, at + 1)
         if marker in _START_OF_FRAME:
             bits, rows, columns, samples = struct.unpack_from(">BHHB", stream, at + 3)
-            return Frame(rows, columns, samples, bits)
+            return Frame(rows, columns, samples, bits, marker)
+        if marker in _NEVER_BEFORE_IT:
+            raise ValueError("a marker that does not come before a frame header")
         at += 1 + length
 
 

@@ -24,11 +24,12 @@ from pydicom.uid import (
     JPEGLosslessSV1,
     JPEGLSLossless,
     JPEGLSNearLossless,
+    JPEGLSTransferSyntaxes,
     RLELossless,
 )
 
 from config.sections import LimitsSettings
-from inference import extended_jpeg
+from inference import gdcm_pixels, lossless_jpeg
 from inference.codestream import read_frame
 from inference.errors import ImageRejected
 from inference.header import text, values, whole
@@ -60,7 +61,8 @@ _PALETTE: Final = "PALETTE COLOR"
 
 StoredValues = NDArray[np.integer]
 
-extended_jpeg.register()
+gdcm_pixels.register()
+lossless_jpeg.register()
 
 
 def decodable_transfer_syntaxes() -> tuple[str, ...]:
@@ -99,6 +101,10 @@ def decode(dataset: Dataset, largest: int = LARGEST_IMAGE) -> StoredValues:
         )
         if cells and pixels.ndim == 2:
             pixels = _stored_bits(pixels, int(dataset.BitsStored), int(dataset.HighBit))
+        elif syntax in JPEGLSTransferSyntaxes and pixels.dtype.kind == "i":
+            # JPEG-LS knows no sign: what is below zero comes out of it as large numbers (PS3.5 8.2.3)
+            bits = min(int(dataset.BitsStored), 8 * pixels.dtype.itemsize)
+            pixels = _stored_bits(pixels, bits, bits - 1)
     except MemoryError:
         raise  # not the image's fault: worth another try
     except Exception as error:
@@ -113,10 +119,12 @@ def _plugin(dataset: Dataset, syntax: UID) -> str:
         return ""
     if syntax == RLELossless:
         return "pydicom"
-    if syntax in (JPEGBaseline8Bit, JPEGExtended12Bit):
+    if syntax in (JPEGBaseline8Bit, JPEGExtended12Bit) and dataset.BitsStored <= 8:
         # GDCM 3.2.6 aborts the process on damaged Huffman tables, where Pillow raises; but only GDCM knows 12 bits.
-        return "pillow" if dataset.BitsStored <= 8 else extended_jpeg.LABEL
-    return "gdcm"
+        return "pillow"
+    if dataset.SamplesPerPixel != 1 and syntax != JPEGExtended12Bit:
+        return "gdcm"
+    return lossless_jpeg.LABEL if syntax in (JPEGLossless, JPEGLosslessSV1) else gdcm_pixels.LABEL
 
 
 def _check(dataset: Dataset, largest: int) -> None:
