@@ -56,22 +56,23 @@ def tool(name: str) -> str | None:
 
 
 @contextmanager
-def server(name: str, folder: Path, destination: Server | None = None) -> Iterator[Server]:
+def server(name: str, folder: Path, destination: Server | None = None, heatmap: int = 0) -> Iterator[Server]:
     """Start the server of this name on an empty folder, and end it.
 
-    With a `destination` the node is a whole one, which sends its results there; else it is its receiving process.
+    With a `destination` the node is a whole one, which sends its results there, the longest side of a heatmap being
+    `heatmap` (0: the film's); else it is its receiving process.
     """
     starts = {ORTHANC: _archive, STORESCP: _storescp}
     folder.mkdir()
     try:
-        with _node(folder, destination) if name == NODE else starts[name](folder) as started:
+        with _node(folder, destination, heatmap) if name == NODE else starts[name](folder) as started:
             yield started
     finally:
         shutil.rmtree(folder)
 
 
 @contextmanager
-def _node(folder: Path, destination: Server | None) -> Iterator[Server]:
+def _node(folder: Path, destination: Server | None, heatmap: int) -> Iterator[Server]:
     """With every promise kept: what it takes is durable before it answers."""
     port = free_port()
     to = (
@@ -96,6 +97,8 @@ port = {port}
 study_quiet_seconds = 0
 [model]
 uncertain = [0, 0]
+[results]
+heatmap_longest_side = {heatmap}
 [[sources]]
 name = "sender"
 ae_title = "SENDER"

@@ -14,7 +14,7 @@ class NodeSettings(Section):
 
     ae_title: AeTitle = "CXR_NODE"
     data_dir: SettingsPath = Path("data")
-    fast_transport: bool = False
+    fast_transport: bool = True
 
 
 class ReceiverSettings(Section):
@@ -46,6 +46,7 @@ class ResultsSettings(Section):
 
     heatmap_for_negatives: bool = False
     heatmap_modality: Literal["source", "OT"] = "source"
+    heatmap_longest_side: int = Field(default=0, ge=0, le=100_000)  # the radiograph's own size
 
 
 class PriorsSettings(Section):

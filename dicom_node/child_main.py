@@ -6,6 +6,7 @@ core dump, and does not outlive the parent, not even where it hangs and the pare
 """
 
 import ctypes
+import gc
 import os
 import re
 import resource
@@ -60,7 +61,10 @@ def _serve(pipe: Pipe) -> None:
     except ModelDamaged as error:
         pipe.send(LOADED, Refusal(str(error)), None)
         return
+    analyst.warm_up()
     _limit_memory()
+    gc.collect()
+    gc.freeze()  # what is loaded stays: looking through it again and again would cost a tenth of every report
     pipe.send(LOADED, identity(analyst.card), None)
     while True:
         _answer(pipe, analyst)

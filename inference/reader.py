@@ -1,6 +1,7 @@
 """A file in, an answer out: the whole of this room behind one method."""
 
 from pathlib import Path
+from typing import Final
 
 from pydicom import Dataset
 
@@ -13,9 +14,12 @@ from inference.header import text
 from inference.heatmap import attention_from, regions_from, side_of
 from inference.lungs import LungFinder
 from inference.prediction import Answer, Band, NotAnalysable, Outcome, Prediction, answer_of
-from inference.radiograph import read_radiograph
+from inference.radiograph import Radiograph, read_radiograph
 from inference.suitability import check_header, check_pixels
 from inference.suitability_learned import LearnedSuitability
+
+_FILMS_AT_HAND: Final = 2  # a study's posteroanterior and its lateral: the report comes after both
+_PIXELS_AT_HAND: Final = 25_000_000  # of a film; larger ones are read again, and are not kept in memory
 
 
 class ChestReader:
@@ -55,6 +59,7 @@ class ChestReader:
         self._minimum_age_years = minimum_age_years
         self._limits = limits
         self._uncertain = self._classifier.card.uncertain if uncertain is None else uncertain
+        self._at_hand: dict[Path, Radiograph] = {}
 
     @property
     def card(self) -> ModelCard:
@@ -69,13 +74,36 @@ class ChestReader:
         """
         with silenced():
             try:
-                return self._predict(open_dicom(path, limits=self._limits))
+                dataset = open_dicom(path, limits=self._limits)
+                check_header(dataset, self._minimum_age_years)
+                radiograph = read_radiograph(dataset, self._limits.image_pixels)
+                self._keep_at_hand(path, radiograph)
+                return self._predict(dataset, radiograph)
             except ImageRejected as rejection:
                 return NotAnalysable(rejection.reason)
 
-    def _predict(self, dataset: Dataset) -> Prediction:
-        check_header(dataset, self._minimum_age_years)
-        radiograph = read_radiograph(dataset, self._limits.image_pixels)
+    def radiograph(self, path: Path) -> Radiograph:
+        """Return an analysed film as a viewer shows it; the last ones that were read are at hand.
+
+        Raises
+        ------
+        ImageRejected
+            There is none: it is not a film that was analysed.
+        """
+        at_hand = self._at_hand.get(path)
+        if at_hand is not None:
+            return at_hand
+        with silenced():
+            return read_radiograph(open_dicom(path, limits=self._limits), self._limits.image_pixels)
+
+    def _keep_at_hand(self, path: Path, radiograph: Radiograph) -> None:
+        if radiograph.pixels.size <= _PIXELS_AT_HAND:
+            self._at_hand.pop(path, None)
+            self._at_hand[path] = radiograph
+            while len(self._at_hand) > _FILMS_AT_HAND:
+                del self._at_hand[next(iter(self._at_hand))]
+
+    def _predict(self, dataset: Dataset, radiograph: Radiograph) -> Prediction:
         check_pixels(radiograph)
         found = self._classifier.classify(radiograph)
         if self._suitability is not None:

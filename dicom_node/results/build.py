@@ -45,7 +45,12 @@ def build_results(
     # what is pointed to is built before what points to it
     builders: dict[ResultKind, Callable[[], Dataset | None]] = {
         ResultKind.HEATMAP: lambda: (
-            build_heatmap(study, radiograph_of(study.leading_film), settings.heatmap_modality)
+            build_heatmap(
+                study,
+                radiograph_of(study.leading_film),
+                settings.heatmap_modality,
+                settings.heatmap_longest_side,
+            )
             if _has_heatmap(study, settings)
             else None
         ),

@@ -21,7 +21,9 @@ HEATMAP_SERIES_NUMBER = 9102
 _RADIOGRAPHY = ("CR", "DX")
 
 
-def build_heatmap(study: StudyReading, radiograph: Radiograph, modality: Literal["source", "OT"]) -> Dataset:
+def build_heatmap(
+    study: StudyReading, radiograph: Radiograph, modality: Literal["source", "OT"], longest_side: int = 0
+) -> Dataset:
     """Build the heatmap of the study's leading film.
 
     Parameters
@@ -31,6 +33,8 @@ def build_heatmap(study: StudyReading, radiograph: Radiograph, modality: Literal
     modality
         What the object says of its modality: the source's, with which OHIF 3.13 shows it as it is, or OT, with
         which it opens its cine bar over the picture.
+    longest_side
+        Rows or columns that the film has in the picture at most; 0: its own.
 
     Raises
     ------
@@ -51,7 +55,7 @@ def build_heatmap(study: StudyReading, radiograph: Radiograph, modality: Literal
         )
         _describe_capture(image, study)
         _describe_image(image, film.header)
-        _write_pixels(image, draw_heatmap(radiograph.pixels, film.prediction, study.card))
+        _write_pixels(image, draw_heatmap(radiograph.pixels, film.prediction, study.card, longest_side))
     return image
 
 

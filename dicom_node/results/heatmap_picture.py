@@ -1,8 +1,9 @@
 """The heatmap as a picture: the radiograph as a viewer shows it, the model's attention over it, and what both mean.
 
-The film keeps its own pixels, one to one; the words stand in bands above and below, so that they hide no anatomy. The
-answers are told apart at a glance, by the colour-blind too: likely is amber, its regions in a drawn line; uncertain is
-blue, its regions in a dashed line; unlikely is a quiet grey without regions.
+The film keeps its own pixels, one to one, unless the settings want the picture small; the words stand in bands above
+and below, so that they hide no anatomy. The answers are told apart at a glance, by the colour-blind too: likely is
+amber, its regions in a drawn line; uncertain is blue, its regions in a dashed line; unlikely is a quiet grey without
+regions.
 """
 
 from dataclasses import dataclass
@@ -95,20 +96,25 @@ class _Measures:
         )
 
 
-def draw_heatmap(pixels: NDArray[np.float32], prediction: Prediction, card: ModelCard) -> NDArray[np.uint8]:
+def draw_heatmap(
+    pixels: NDArray[np.float32], prediction: Prediction, card: ModelCard, longest_side: int = 0
+) -> NDArray[np.uint8]:
     """Draw the picture.
 
     Parameters
     ----------
     pixels
         (rows, columns), 0 black to 1 white.
+    longest_side
+        Rows or columns of the film in the picture at most; 0: its own.
 
     Returns
     -------
     NDArray[np.uint8]
-        (rows of film and bands, at least as many columns as the film, 3), sRGB.
+        (rows of film and bands, at least as many columns as the film in it, 3), sRGB.
     """
-    film = _overlaid(pixels, prediction)
+    shown = _shrunk(pixels, longest_side)
+    film = _overlaid(shown, prediction)
     width = max(film.width, _NARROWEST)
     measures = _Measures.of(width, film.height)
     header = layout(_header(prediction), width - 2 * measures.margin, measures.letters)
@@ -121,12 +127,39 @@ def draw_heatmap(pixels: NDArray[np.float32], prediction: Prediction, card: Mode
     picture.paste(film, (left, header_height))
     draw = ImageDraw.Draw(picture)
     draw_lines(draw, header, measures.margin, measures.margin)
+    scale = shown.shape[0] / pixels.shape[0], shown.shape[1] / pixels.shape[1]
     for region in prediction.regions:
-        _outline(draw, region, left, header_height, measures, dashed=_LOOKS[prediction.answer].dashed)
+        _outline(
+            draw,
+            _scaled(region, *scale),
+            left,
+            header_height,
+            measures,
+            dashed=_LOOKS[prediction.answer].dashed,
+        )
     top = header_height + film.height + measures.margin
     _draw_legend(draw, _LOOKS[prediction.answer], measures, width, top)
     draw_lines(draw, footer, measures.margin, top + _legend_height(measures) + measures.margin)
     return np.asarray(picture)
+
+
+def _shrunk(pixels: NDArray[np.float32], longest_side: int) -> NDArray[np.float32]:
+    rows, columns = pixels.shape
+    share = longest_side / max(rows, columns)
+    if not 0 < share < 1:
+        return pixels
+    size = max(1, round(columns * share)), max(1, round(rows * share))
+    # its bilinear filter is as wide as the pixels that make one of the result: nothing is skipped
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
+
+
+def _scaled(region: Region, rows: float, columns: float) -> Region:
+    return Region(
+        left=round(region.left * columns),
+        top=round(region.top * rows),
+        right=round(region.right * columns),
+        bottom=round(region.bottom * rows),
+    )
 
 
 def _overlaid(pixels: NDArray[np.float32], prediction: Prediction) -> Image.Image:

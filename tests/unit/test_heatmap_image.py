@@ -152,6 +152,30 @@ class TestPicture:
         assert (picture == 255).all(axis=2).sum() >= rows * columns
         assert picture.shape[1] >= columns
 
+    @pytest.mark.parametrize(("rows", "columns"), [(2500, 2048), (2048, 2500), (3000, 300)])
+    def test_a_small_picture_shows_the_whole_film_with_its_regions_where_they_are(
+        self, rows: int, columns: int
+    ) -> None:
+        white = np.ones((rows, columns), dtype=np.float32)
+        region = Region(columns // 4, rows // 2, columns // 2, rows * 3 // 4)
+        found = replace(likely(), attention=Attention(1, 1, (0.0,)), regions=(region,))
+        picture = draw_heatmap(white, found, CARD, longest_side=1000)
+        bright = (picture == 255).all(axis=2)
+        lines, across = np.flatnonzero(bright.any(axis=1)), np.flatnonzero(bright.any(axis=0))
+        assert max(np.ptp(lines), np.ptp(across)) + 1 == 1000
+        dark = ~bright[lines[0] : lines[-1] + 1, across[0] : across[-1] + 1]
+        seen = np.flatnonzero(dark.any(axis=1)), np.flatnonzero(dark.any(axis=0))
+        share = 1000 / max(rows, columns)
+        for found_at, (first, last) in zip(
+            seen, ((region.top, region.bottom), (region.left, region.right)), strict=True
+        ):
+            assert abs(found_at[0] - first * share) < 4
+            assert abs(found_at[-1] - last * share) < 4
+
+    def test_a_film_that_is_smaller_than_the_setting_keeps_its_pixels(self) -> None:
+        white = np.ones((320, 300), dtype=np.float32)
+        assert np.array_equal(draw_heatmap(white, likely(), CARD, 1024), draw_heatmap(white, likely(), CARD))
+
     def test_letters_grow_with_the_picture(self) -> None:
         def header_height(columns: int) -> int:
             white = np.ones((columns, columns), dtype=np.float32)
