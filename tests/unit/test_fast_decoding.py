@@ -195,6 +195,12 @@ def test_where_dicomsdl_is_not_installed_gdcm_decodes(
     np.testing.assert_array_equal(decode(film), picture("12"))
 
 
+def test_cells_wider_than_the_frame_are_left_to_gdcm(tmp_path: Path) -> None:
+    film = coded(["dcmcjpeg", "+e1"], film_of(picture("8"), "8"), tmp_path)
+    film.BitsAllocated = 16
+    np.testing.assert_array_equal(decode(film), by("gdcm", film))
+
+
 def test_a_damaged_frame_is_left_to_gdcm() -> None:
     pixels = picture("16")
     frame = jpeg_lossless(pixels)
@@ -211,5 +217,7 @@ def test_a_frame_that_hides_another_one_is_undecodable(marker: bytes) -> None:
     frame = jpeg_lossless(pixels)
     large = frame[2:13].replace(pixels.shape[0].to_bytes(2, "big"), b"\xff\xf0")
     hidden = large + b"\0" * (0xFFC3 - len(large)) + frame[2:]
+    with pytest.raises(ValueError, match="before a frame header"):
+        read_frame(frame[:2] + marker + hidden)
     with pytest.raises(ImageRejected):
         decode(with_frame(film_of(pixels), frame[:2] + marker + hidden))
