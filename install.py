@@ -36,25 +36,26 @@ def main() -> int:
     if not what:
         parser.error("say what to install, for example .")
 
-    lock = LOCKS / lock_of(what)
+    extras = set(re.findall(r"\w+", "".join(re.findall(r"\[(.*?)\]", " ".join(what)))))
     if arguments.torch == "cuda":
         if installed("torch").endswith("+cpu"):
             pip("uninstall", "--yes", *CPU_BUILDS)  # it satisfies the same pin
     else:
         install_cpu_builds()
-    failed = pip(*HASHED, "--requirement", str(lock))
+    failed = pip(*HASHED, "--requirement", str(LOCKS / lock_of(extras)))
+    if not failed and "openvino" in extras:
+        failed = pip(*HASHED, "--requirement", str(LOCKS / "openvino.txt"))
     if not failed and not installed("torch").endswith("+cpu"):
         failed = pip(*HASHED, "--requirement", str(LOCKS / "cuda.txt"))
     # all that it needs is there by now, what builds it included
     return failed or pip("install", "--no-deps", "--no-build-isolation", *what)
 
 
-def lock_of(what: list[str]) -> str:
-    """Name the list of files for what is to be installed, by its extras: ``.[demo,training]``."""
-    extras = set(re.findall(r"\w+", "".join(re.findall(r"\[(.*?)\]", " ".join(what)))))
+def lock_of(extras: set[str]) -> str:
+    """Name the list of files for what is to be installed with these extras; OpenVINO has one of its own besides."""
     if "test" in extras:
         return "test.txt"
-    return "demo.txt" if extras else "node.txt"
+    return "demo.txt" if extras - {"openvino"} else "node.txt"
 
 
 def install_cpu_builds() -> None:

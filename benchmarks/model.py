@@ -87,7 +87,7 @@ def main(films: list[Path]) -> None:
     from inference.torch_engine import TorchEngine  # noqa: PLC0415 - or the start would be measured with torch in memory
 
     onnx = OnnxEngine(SHIPPED / GRAPH_NAME, SHIPPED / WEIGHTS_NAME, card.input_size)
-    torch = TorchEngine(card.architecture, len(card.labels), SHIPPED / WEIGHTS_NAME, "cpu")
+    torch = TorchEngine(card.architecture, len(card.labels), SHIPPED / WEIGHTS_NAME)
     pictures = [
         (network_input(film.pixels, card.input_size) - np.float32(card.mean)) / np.float32(card.std)
         for film in radiographs

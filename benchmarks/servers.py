@@ -96,6 +96,7 @@ host = "127.0.0.1"
 port = {port}
 study_quiet_seconds = 0
 [model]
+engine = "onnxruntime"
 uncertain = [0, 0]
 [results]
 heatmap_longest_side = {heatmap}

@@ -6,7 +6,15 @@ from typing import Literal
 from pydantic import Field
 
 from config.section import Section
-from config.values import AeTitle, Host, OptionalName, OptionalSettingsPath, ScoreBand, SettingsPath
+from config.values import (
+    AeTitle,
+    EngineName,
+    Host,
+    OptionalName,
+    OptionalSettingsPath,
+    ScoreBand,
+    SettingsPath,
+)
 
 
 class NodeSettings(Section):
@@ -35,6 +43,7 @@ class ModelSettings(Section):
 
     bundle: OptionalSettingsPath = None  # None: the model in the package
     shadow: OptionalSettingsPath = None  # None: no candidate
+    engine: EngineName = "auto"
     uncertain: ScoreBand = None  # None: the model card's
     minimum_age_years: float = Field(default=1.0, ge=0, le=150)
     deadline_seconds: float = Field(default=60.0, ge=1, le=3600)

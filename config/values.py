@@ -6,12 +6,13 @@ Every check raises ValueError with a whole sentence for the administrator who ma
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 Network = IPv4Network | IPv6Network
+EngineName = Literal["auto", "onnxruntime", "openvino", "torch"]
 
 _HOST_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _HOST_NAME_LIMIT = 253

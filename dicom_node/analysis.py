@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import structlog
 from pydicom.dataset import Dataset
 from pydicom.uid import DigitalXRayImageStorageForPresentation
 
@@ -29,17 +30,23 @@ from inference.reader import ChestReader
 
 _WARM_UP_SHAPE: Final = 64, 64
 
+_log = structlog.get_logger()
+
 
 class Analyst:
     """Holds the loaded model. Not for several threads at once."""
 
     def __init__(self, settings: Settings) -> None:
-        """Load the model. Raises ModelDamaged."""
+        """Load the model. Raises ModelDamaged, EngineUnusable."""
         self._settings = settings
         model = settings.model
         self._reader = ChestReader(
-            model.bundle or SHIPPED, model.minimum_age_years, model.uncertain, settings.limits
+            model.bundle or SHIPPED, model.minimum_age_years, model.uncertain, settings.limits, model.engine
         )
+        choice = self._reader.choice
+        for sentence in choice.refused:
+            _log.warning("engine_refused", reason=sentence)
+        _log.info("engine_chosen", engine=choice.engine.name, milliseconds=choice.milliseconds)
 
     @property
     def card(self) -> ModelCard:

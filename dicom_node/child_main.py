@@ -24,7 +24,7 @@ from dicom_node.discretion import be_discreet
 from dicom_node.pipe import Pipe
 from dicom_node.tasks import FAILURE, LOADED, OUTCOME, REPORT, START, TASK, Failure, FilmTask, Refusal, Report
 from inference.card import identity
-from inference.errors import ModelDamaged
+from inference.errors import EngineUnusable, ModelDamaged
 
 if TYPE_CHECKING:
     from dicom_node.analysis import Analyst
@@ -58,7 +58,7 @@ def _serve(pipe: Pipe) -> None:
 
     try:
         analyst = Analyst(settings)
-    except ModelDamaged as error:
+    except (EngineUnusable, ModelDamaged) as error:
         pipe.send(LOADED, Refusal(str(error)), None)
         return
     analyst.warm_up()

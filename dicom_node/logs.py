@@ -34,6 +34,7 @@ ALLOWED = frozenset(
         "count",
         "delivery",
         "destination",
+        "engine",
         "error_type",
         "job",
         "kind",

@@ -30,6 +30,7 @@ from dicom_node.tls import Tls
 from dicom_node.worker import Worker
 from inference.card import SHIPPED, ModelCard, load_card
 from inference.errors import ModelDamaged
+from inference.installed import require_installed
 from storage import audit, commitment, promises, queue, views
 from storage.folder import DataFolder
 from storage.schema import deliveries, fetches, jobs
@@ -80,7 +81,7 @@ class Node:
         Raises
         ------
         CertificatesUnusable, FolderInUse, DatabaseDamaged, DatabaseTooNew, StorageUnavailable, ModelDamaged,
-        PortUnavailable
+        EngineUnusable, PortUnavailable
             The node cannot run as it is set; nothing was started.
         """
         transport.switch(on=self._settings.node.fast_transport)
@@ -92,6 +93,8 @@ class Node:
         for role in sorted(self._roles):
             self._folder.lock_role(role)
         card = load_card(self._settings.model.bundle or SHIPPED) if Role.ANALYSE in self._roles else None
+        if card is not None:
+            require_installed(self._settings.model.engine)
         self._folder.require_whole()
         self._folder.database.migrate()
         self._say_what_is_not_kept(machine)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from config.values import EngineName
 from inference.card import GRAPH_NAME, load_card
 from inference.engine import load_engine
 from inference.errors import ModelDamaged
@@ -31,10 +32,19 @@ class Classification:
 class Classifier:
     """Loads a bundle once; then score, activation and features of a film from one run of the network.
 
+    Parameters
+    ----------
+    bundle
+        Folder with the model's card, weights and graph.
+    engine
+        What runs the network; by default what the figures in a card are measured with.
+
     Attributes
     ----------
     card
         The bundle's.
+    choice
+        The engine, and why it was taken.
     channels
         How many pooled features its network has.
 
@@ -42,12 +52,14 @@ class Classifier:
     ------
     ModelDamaged
         The bundle's files are not those of its card, or do not fit each other.
+    EngineUnusable
+        The engine is not installed, or answers otherwise than the reference.
     """
 
-    def __init__(self, bundle: Path) -> None:
+    def __init__(self, bundle: Path, engine: EngineName = "onnxruntime") -> None:
         self.card = load_card(bundle)
         self._graph = bundle / GRAPH_NAME
-        self._engine = load_engine(bundle, self.card)
+        self.choice = load_engine(bundle, self.card, engine)
         # One look at nothing tells before the first film whether the answers are those that the card speaks of.
         side, labels = self.card.input_size, len(self.card.labels)
         shapes = [answer.shape for answer in self._run(np.zeros((side, side), np.float32))]
@@ -70,7 +82,7 @@ class Classifier:
         return Classification(picture, score, maps[0], features)
 
     def _run(self, picture: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-        answers = self._engine.run(picture)
+        answers = self.choice.engine.run(picture)
         if not all(np.isfinite(answer).all() for answer in answers):
             raise ModelDamaged(self._graph, "the network answers with what is no number")
         return answers

@@ -3,6 +3,7 @@
 InferenceError
 ├── ImageRejected         reject: the image cannot be analysed, for a coded reason
 ├── ModelDamaged          stop: the model is not what its card says
+├── EngineUnusable        stop: what is to run the network is not installed, or answers otherwise than the reference
 ├── DataUnusable          stop: films cannot be trained or measured on
 ├── ArchitectureUnusable  stop: no classifier can be made of that name
 └── PackagesMissing       stop: the installation is one that only serves
@@ -34,6 +35,15 @@ class ModelDamaged(InferenceError):
             f"{path}: {fault}; install the package or the bundle again, or name another one in [model]"
         )
         self.path = path
+        self.fault = fault
+
+
+class EngineUnusable(InferenceError):
+    """`engine` must not run the network here; `fault` says why."""
+
+    def __init__(self, engine: str, fault: str) -> None:
+        super().__init__(f"{engine}: {fault}")
+        self.engine = engine
         self.fault = fault
 
 

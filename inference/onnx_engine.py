@@ -5,6 +5,7 @@ in one place only, weights.safetensors, and are put in here. `inference.training
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -21,10 +22,20 @@ from safetensors.numpy import load_file
 from inference.errors import ModelDamaged
 
 _ONLY_FATAL: Final = 4  # onnxruntime's severities go from 0, verbose; what it cannot do, it raises
+_CPU: Final = "CPUExecutionProvider"
+_GPU: Final = "CUDAExecutionProvider"
+
+Provider = str | tuple[str, dict[str, str]]
+
+
+def gpu_providers() -> list[Provider]:
+    """What `OnnxEngine` is to be given for a GPU; empty where this onnxruntime was built for none."""
+    # With TF32 convolutions keep ten bits of a number.
+    return [(_GPU, {"use_tf32": "0"}), _CPU] if _GPU in onnxruntime.get_available_providers() else []
 
 
 class OnnxEngine:
-    """A graph with its weights, on one core of the CPU.
+    """A graph with its weights, on one core of the CPU, or on a GPU.
 
     Parameters
     ----------
@@ -32,6 +43,8 @@ class OnnxEngine:
         The two files. A graph that asks for data of any other file is refused.
     side
         Rows and columns of the pictures that it must be for.
+    providers
+        The CPU's, or `gpu_providers`: what of them is not there is left out.
 
     Raises
     ------
@@ -39,7 +52,9 @@ class OnnxEngine:
         The graph is not for such pictures, or not to be run, or graph and weights do not belong to each other.
     """
 
-    def __init__(self, graph: Path, weights: Path, side: int) -> None:
+    def __init__(
+        self, graph: Path, weights: Path, side: int, providers: Sequence[Provider] = (_CPU,)
+    ) -> None:
         options = onnxruntime.SessionOptions()
         # A film is too little work for two threads. More films at once are for more processes.
         options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -48,7 +63,7 @@ class OnnxEngine:
         # it may look for in this folder alone, and nothing can be inside of what is no folder.
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
         options.add_session_config_entry("session.load_model_format", "ONNX")
-        tensors = _read(weights)
+        tensors = read_weights(weights)
         options.add_external_initializers(
             list(tensors), [onnxruntime.OrtValue.ortvalue_from_numpy(tensor) for tensor in tensors.values()]
         )
@@ -57,7 +72,7 @@ class OnnxEngine:
         except OSError as error:
             raise ModelDamaged(graph, "the graph cannot be read") from error
         try:
-            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(content, options, providers=list(providers))
         except Exception as error:
             # onnxruntime's errors have no class in common, and all mean the same here.
             raise ModelDamaged(graph, "the graph cannot be run with these weights") from error
@@ -69,14 +84,21 @@ class OnnxEngine:
             self.run(np.zeros((side, side), np.float32))
         except Exception as error:
             raise ModelDamaged(graph, "the graph cannot be run to its end") from error
+        self.name = "onnxruntime on cuda" if _GPU in self._session.get_providers() else "onnxruntime on cpu"
 
     def run(self, picture: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         """Run the network once; see `inference.engine.Engine`."""
         return tuple(answer[0] for answer in self._session.run(None, {self._input: picture[None, None]}))
 
 
-def _read(weights: Path) -> dict[str, NDArray[np.float32]]:
-    """The weights in single precision; counters of batches, which only training needs, are left out."""
+def read_weights(weights: Path) -> dict[str, NDArray[np.float32]]:
+    """Read the weights in single precision; counters of batches, which only training needs, are left out.
+
+    Raises
+    ------
+    ModelDamaged
+        The file cannot be read.
+    """
     try:
         tensors = load_file(weights)
     except (OSError, SafetensorError) as error:

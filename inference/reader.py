@@ -6,9 +6,11 @@ from typing import Final
 from pydicom import Dataset
 
 from config.sections import LimitsSettings
+from config.values import EngineName
 from inference.card import SUITABILITY_NAME, ModelCard
 from inference.classifier import Classifier
 from inference.dicom_file import DEFAULT_LIMITS, open_dicom, silenced
+from inference.engine import Choice
 from inference.errors import ImageRejected
 from inference.header import text
 from inference.heatmap import attention_from, regions_from, side_of
@@ -35,11 +37,15 @@ class ChestReader:
         The band of uncertain scores; None takes the card's.
     limits
         Larger files and images are not analysable.
+    engine
+        What runs the network; "auto" takes the fastest here.
 
     Raises
     ------
     ModelDamaged
         The model is not what its card says.
+    EngineUnusable
+        The engine is not installed, or answers otherwise than the reference.
     """
 
     def __init__(
@@ -48,8 +54,9 @@ class ChestReader:
         minimum_age_years: float,
         uncertain: Band | None,
         limits: LimitsSettings = DEFAULT_LIMITS,
+        engine: EngineName = "onnxruntime",
     ) -> None:
-        self._classifier = Classifier(bundle)
+        self._classifier = Classifier(bundle, engine)
         self._suitability = (
             LearnedSuitability.load(bundle / SUITABILITY_NAME, self._classifier.channels)
             if self._classifier.card.suitability_sha256 is not None
@@ -65,6 +72,11 @@ class ChestReader:
     def card(self) -> ModelCard:
         """The card of the model that reads."""
         return self._classifier.card
+
+    @property
+    def choice(self) -> Choice:
+        """The engine that runs the network, and why it was taken."""
+        return self._classifier.choice
 
     def read(self, path: Path) -> Outcome:
         """Analyse one DICOM file.

@@ -15,7 +15,7 @@ def gpu_works() -> bool:
 
 
 class TorchEngine:
-    """The network on a device, by torch's name for it.
+    """The network on the GPU, or where torch has none on one core of the CPU.
 
     Raises
     ------
@@ -23,10 +23,14 @@ class TorchEngine:
         The weights do not fit the architecture.
     """
 
-    def __init__(self, architecture: str, labels: int, weights: Path, device: str) -> None:
-        torch.set_num_threads(1)  # what remains for the CPU is little, and torch's threads spin
-        self._network = load_network(architecture, labels, weights).to(device)
-        self._device = device
+    def __init__(self, architecture: str, labels: int, weights: Path) -> None:
+        torch.set_num_threads(
+            1
+        )  # a film is too little work for two, and torch's threads spin while they wait
+        torch.backends.cudnn.allow_tf32 = False  # else convolutions keep ten bits of a number
+        self._device = "cuda" if gpu_works() else "cpu"
+        self._network = load_network(architecture, labels, weights).to(self._device)
+        self.name = f"torch on {self._device}"
 
     def run(self, picture: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         """Run the network once; see `inference.engine.Engine`."""

@@ -1,10 +1,11 @@
 """Writes which file of which version of each dependency is installed, by SHA-256: `make lock`.
 
-    node.txt   what the node needs
-    demo.txt   that, and what `make install` adds: the demo's radiographs and what trains the model
-    test.txt   all of it
-    cuda.txt   what PyTorch's build for NVIDIA GPUs needs beside any of them
-    cpu.txt    PyTorch's builds for the CPU; kept by hand, since its index lists them for no resolver by default
+    node.txt      what the node needs
+    demo.txt      that, and what `make install` adds: the demo's radiographs and what trains the model
+    test.txt      all of it
+    openvino.txt  what OpenVINO needs beside node.txt
+    cuda.txt      what PyTorch's build for NVIDIA GPUs needs beside any of them
+    cpu.txt       PyTorch's builds for the CPU; kept by hand, since its index lists them for no resolver by default
 
 pyproject.toml pins what we chose; here stands what that brings with it, for every platform (uv's universal resolution).
 """
@@ -29,6 +30,11 @@ def main() -> None:
         kept = {package: entry for package, entry in entries.items() if package not in cuda}
         write(LOCKS / name, [with_cpu_builds(package, entry) for package, entry in kept.items()])
     write(LOCKS / "cuda.txt", list(cuda.values()))
+    known = resolved(())
+    write(
+        LOCKS / "openvino.txt",
+        [entry for name, entry in resolved(("openvino",)).items() if name not in known],
+    )
 
 
 def resolved(extras: tuple[str, ...]) -> dict[str, str]:

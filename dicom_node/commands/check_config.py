@@ -15,7 +15,8 @@ from config.settings import Settings
 from dicom_node.errors import CertificatesUnusable
 from dicom_node.tls import Tls
 from inference.card import load_card
-from inference.errors import ModelDamaged
+from inference.errors import EngineUnusable, ModelDamaged
+from inference.installed import installed_engines, require_installed
 from storage import promises
 
 
@@ -42,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(
         f"{settings.node.ae_title} receives on {receiver.host} port {receiver.port}; data in {settings.node.data_dir}"
     )
+    print(f"engine: {settings.model.engine}; installed: {', '.join(installed_engines())}")
     for source in settings.sources:
         print(f"source {source.name}: {source.ae_title} from {', '.join(str(host) for host in source.hosts)}")
     for destination in settings.destinations:
@@ -74,6 +76,10 @@ def faults_on_disk(settings: Settings) -> Iterator[Fault]:
                 load_card(bundle)
             except ModelDamaged as error:
                 yield Fault(f"model.{name}", f"must be the folder of a trained model: {error}")
+    try:
+        require_installed(settings.model.engine)
+    except EngineUnusable as error:
+        yield Fault("model.engine", str(error))
     for place, web in enumerate(settings.web_destinations):
         for setting in ("token_file", "password_file", "ca_file"):
             path: Path | None = getattr(web, setting)

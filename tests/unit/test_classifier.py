@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from inference.card import CARD_NAME, GRAPH_NAME, SHIPPED, WEIGHTS_NAME, load_card
 from inference.classifier import Classifier
+from inference.engine import Choice
 from inference.errors import ModelDamaged
 from inference.preprocessing import network_input
 from inference.radiograph import Radiograph
@@ -213,12 +214,14 @@ def test_an_answer_that_is_no_number_is_no_score(
     value: float, damaged: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Overflowing:
+        name = "overflowing"
+
         def run(self, picture: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
             answers = np.zeros(1, np.float32), np.zeros((1, 14, 14), np.float32), np.zeros(8, np.float32)
             answers[damaged].flat[0] = value if picture.any() else 0
             return answers
 
-    monkeypatch.setattr("inference.classifier.load_engine", lambda *_: Overflowing())
+    monkeypatch.setattr("inference.classifier.load_engine", lambda *_: Choice(Overflowing()))
     overflowing = Classifier(SHIPPED)
     with pytest.raises(ModelDamaged, match="no number"):
         overflowing.classify(Radiograph(phantom()))

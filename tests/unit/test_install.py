@@ -111,6 +111,21 @@ def test_only_files_of_known_hashes_are_installed(machine: Machine, what: str, l
     assert machine.arguments() == [hashed(lock=lock), itself("--editable", what)]
 
 
+@pytest.mark.parametrize(
+    ("what", "locks"),
+    [
+        (".[openvino]", ["node.txt", "openvino.txt"]),
+        (".[demo,openvino]", ["demo.txt", "openvino.txt"]),
+        (".[openvino,test]", ["test.txt", "openvino.txt"]),
+    ],
+)
+def test_another_engine_has_a_list_of_its_own(machine: Machine, what: str, locks: list[str]) -> None:
+    machine.has("torch", pins()["torch"] + "+cpu")
+    machine.has("torchvision", pins()["torchvision"])
+    assert machine.install(what).returncode == 0
+    assert machine.arguments() == [*(hashed(lock=lock) for lock in locks), itself(what)]
+
+
 def test_torch_and_torchvision_alone_come_from_the_cpu_index(machine: Machine) -> None:
     assert machine.install("--editable", ".[demo]").returncode == 0
     first = machine.calls()[0]

@@ -27,10 +27,16 @@ def pins(*extras: str) -> list[Requirement]:
 
 @pytest.mark.parametrize(
     ("lock", "extras"),
-    [("node.txt", ()), ("demo.txt", ("demo", "training")), ("test.txt", ("demo", "training", "test"))],
+    [
+        ("node.txt", ()),
+        ("demo.txt", ("demo", "training")),
+        ("test.txt", ("demo", "training", "openvino", "test")),
+        ("openvino.txt", ("openvino",)),
+    ],
 )
 def test_what_is_pinned_is_what_is_locked(lock: str, extras: tuple[str, ...]) -> None:
-    locked = {name: version for name, version, _ in ENTRY.findall(LOCKS[lock])}
+    beside = LOCKS["node.txt"] if lock == "openvino.txt" else ""
+    locked = {name: version for name, version, _ in ENTRY.findall(beside + LOCKS[lock])}
     for pin in pins(*extras):
         assert f"=={locked[pin.name]}" == str(pin.specifier), "write locks/ again: make lock"
 
@@ -50,7 +56,10 @@ def test_nothing_that_the_node_needs_is_left_to_chance() -> None:
     locked = {}
     for name, locked_version, _ in ENTRY.findall(LOCKS["test.txt"] + LOCKS["cuda.txt"]):
         locked.setdefault(name, set()).add(locked_version)
-    seen, waiting = set(), [(pin.name, frozenset(pin.extras)) for pin in pins("demo", "training", "test")]
+    seen, waiting = (
+        set(),
+        [(pin.name, frozenset(pin.extras)) for pin in pins("demo", "training", "openvino", "test")],
+    )
     while waiting:
         name, extras = waiting.pop()
         name = re.sub(r"[-_.]+", "-", name).lower()
