@@ -9,7 +9,6 @@ its last C-STORE until the node has Orthanc's Success for the second of the two 
 """
 
 import argparse
-import multiprocessing
 import statistics
 import tempfile
 import time
@@ -24,6 +23,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from benchmarks.figures import Figures
+from benchmarks.neighbours import busy_neighbours
 from benchmarks.peer import Peer
 from benchmarks.servers import NODE, ORTHANC, Server, installed, server
 from storage import views
@@ -60,7 +60,7 @@ def main() -> None:
             progress.advance(task)
         with _whole(Path(scratch), "warm") as running:
             _measure(running, large[:1], arguments.studies, "one image", figures)
-            with _neighbours():
+            with busy_neighbours(NEIGHBOURS):
                 _measure(
                     running, large[:1], arguments.studies, f"one image, {NEIGHBOURS} busy neighbours", figures
                 )
@@ -123,25 +123,6 @@ def _delivered(folder: DataFolder, study: str) -> list[float]:
     with folder.database.read() as connection:
         story = views.study(connection, study)
     return [each["delivered_at"] for each in story["deliveries"] if each["delivered_at"] is not None]
-
-
-@contextmanager
-def _neighbours() -> Iterator[None]:
-    """Other work on the machine, as much as it has processors or more."""
-    spinning = [multiprocessing.Process(target=_spin, daemon=True) for _ in range(NEIGHBOURS)]
-    for each in spinning:
-        each.start()
-    try:
-        yield
-    finally:
-        for each in spinning:
-            each.kill()
-            each.join()
-
-
-def _spin() -> None:
-    while True:
-        pass
 
 
 def _measure_burst(running: Server, films: list[Dataset], studies: int, figures: Figures) -> None:
