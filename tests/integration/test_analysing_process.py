@@ -72,6 +72,15 @@ def test_it_answers_and_is_replaced_after_its_number_of_images(
     assert pids[0] == pids[1] != pids[2]
 
 
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_the_log_says_which_engine_runs_the_network(
+    engine: str, started: Callable[..., AnalysisProcess], film: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert isinstance(started(engine=engine).analyse(film, 60.0), Prediction)
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    assert [each["engine"] for each in lines if each["event"] == "engine_chosen"] == [f"{engine} on cpu"]
+
+
 def test_what_hangs_is_killed_at_its_deadline_and_the_next_image_is_analysed(
     started: Callable[..., AnalysisProcess], film: Path, poison: Path
 ) -> None:

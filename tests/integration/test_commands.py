@@ -94,6 +94,7 @@ def test_check_config_finds_what_is_not_on_this_machine(tmp_path: Path) -> None:
 def test_check_config_accepts_the_shipped_default() -> None:
     ran = dicom_node("check-config")
     assert (ran.returncode, "no faults" in ran.stdout) == (0, True)
+    assert "engine: auto; installed: onnxruntime" in ran.stdout
 
 
 def test_a_failed_or_rejected_job_can_be_found_shown_and_retried(
