@@ -24,9 +24,8 @@ class TorchEngine:
     """
 
     def __init__(self, architecture: str, labels: int, weights: Path) -> None:
-        torch.set_num_threads(
-            1
-        )  # a film is too little work for two, and torch's threads spin while they wait
+        # A film is too little work for two threads, and torch's spin while they wait.
+        torch.set_num_threads(1)
         torch.backends.cudnn.allow_tf32 = False  # else convolutions keep ten bits of a number
         self._device = "cuda" if gpu_works() else "cpu"
         self._network = load_network(architecture, labels, weights).to(self._device)

@@ -218,19 +218,23 @@ def test_reading_a_film_tells_nobody_of_it(wanted: EngineName, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("wanted", ENGINES)
-def test_an_engine_takes_one_core_and_no_thread_of_it_spins(wanted: EngineName) -> None:
-    """One thread alone cannot take more time of the processors than goes by, however busy they are."""
+def test_one_thread_of_an_engine_works_and_no_other_spins(wanted: EngineName) -> None:
+    """Whichever thread it is: of the processors' time that twenty looks take, it takes nearly all."""
     code = (
-        "import sys, time; import numpy as np; from inference.card import SHIPPED, load_card\n"
+        "import sys; from pathlib import Path; import numpy as np; from inference.card import SHIPPED, load_card\n"
         "from inference.engine import load_engine\n"
+        "def taken():\n"
+        "    tasks = Path('/proc/self/task').iterdir()\n"
+        "    return {task.name: int((task / 'schedstat').read_text().split()[0]) for task in tasks}\n"
         "engine = load_engine(SHIPPED, load_card(SHIPPED), sys.argv[1]).engine\n"
         "picture = np.zeros((224, 224), np.float32)\n"
-        "engine.run(picture); taken, begin = time.process_time(), time.perf_counter()\n"
+        "engine.run(picture); before = taken()\n"
         "for _ in range(20): engine.run(picture)\n"
-        "print((time.process_time() - taken) / (time.perf_counter() - begin))"
+        "took = [after - before.get(name, 0) for name, after in taken().items()]\n"
+        "print(max(took) / sum(took))"
     )
     own = {name: value for name, value in os.environ.items() if not name.startswith("OMP_")}
     done = subprocess.run(
         [sys.executable, "-c", code, wanted], capture_output=True, text=True, check=True, env=own
     )
-    assert float(done.stdout) < 1.1
+    assert float(done.stdout) > 0.9
