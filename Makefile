@@ -43,6 +43,8 @@ faults: $(TEST_STAMP) peers ## the long trials of docs/reliability.md, for hours
 bench: $(TEST_STAMP) peers ## measure the node beside its peers, on a quiet machine, into benchmarks/
 	$(BIN)/python -m benchmarks.receiving
 	$(BIN)/python -m benchmarks.answering
+	$(BIN)/python -m benchmarks.finished
+	$(BIN)/python -m benchmarks.growth
 
 install: $(NODE_STAMP) ## install the node into .venv (TORCH=cuda: for NVIDIA GPUs)
 

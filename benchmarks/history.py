@@ -1,22 +1,25 @@
 """A data folder in which a node has worked for long: the rows of hundreds of thousands of studies, within a minute.
 
-One study goes its whole way through the node's own functions: a film that is answered, a lateral view that is not
-analysable, a report and a heatmap, both delivered. Its rows are then multiplied inside SQLite, each study under
-identifiers of its own and some seconds after the one before. What is older than the retention has its objects removed.
+One study goes its way through the node's own functions: as a rule the whole one, with a film that is answered, a
+lateral view that is not analysable, a report and a heatmap, both delivered. Its rows are then multiplied inside SQLite,
+each study under identifiers of its own and some seconds after the one before. What is older than the retention has had
+its objects removed.
 """
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
-from sqlalchemy import JSON, Column, Float, String, Table
+from sqlalchemy import JSON, Column, Connection, Float, String, Table
 
 from config.settings import Settings
+from storage import reception
 from storage.folder import DATABASE_NAME, DataFolder
 from storage.schema import audit as audit_table
 from storage.schema import deliveries, instances, jobs, predictions, results
 from storage.steps import Step
-from tests.questions import analysed_and_reported, deliver
+from tests.questions import analysed_and_reported, deliver, received
 
 JOBS_A_STUDY = 3
 IMAGES_A_STUDY = 2
@@ -27,14 +30,30 @@ EVERY_SECONDS = 86.4
 """A large hospital: a thousand studies a day."""
 
 
-def fill(folder: DataFolder, studies: int, now: float) -> None:
-    """Add the rows of so many finished studies to a folder without any, the last one begun just before now."""
+def go_the_whole_way(connection: Connection, study: int, now: float) -> None:
+    """Receive, analyse, report and deliver."""
+    analysed_and_reported(connection, study, now)
+    deliver(connection, study, now + 5)
+
+
+def arrive(connection: Connection, study: int, now: float) -> None:
+    """Receive; nobody has analysed the images yet."""
+    for number in range(IMAGES_A_STUDY):
+        reception.receive(connection, received(study, number), 2.0, now)
+
+
+def fill(
+    folder: DataFolder,
+    studies: int,
+    now: float,
+    way: Callable[[Connection, int, float], None] = go_the_whole_way,
+) -> None:
+    """Add the rows of so many studies to a folder without any, the last one begun just before now."""
     began_at = now - studies * EVERY_SECONDS
     template = DataFolder(folder.folder / "template")
     template.database.migrate()
     with template.database.write(Step.BY_HAND) as connection:
-        analysed_and_reported(connection, FIRST, began_at)
-        deliver(connection, FIRST, began_at + 5)
+        way(connection, FIRST, began_at)
     template.close()
     with closing(sqlite3.connect(folder.folder / DATABASE_NAME, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous=OFF")
@@ -62,6 +81,7 @@ def fill(folder: DataFolder, studies: int, now: float) -> None:
             )
         connection.execute(
             "UPDATE audit_end SET (last_id, digest) = (SELECT id, digest FROM audit ORDER BY id DESC LIMIT 1)"
+            " WHERE EXISTS (SELECT 1 FROM audit)"
         )
         for _, statement in indexes:
             connection.execute(statement)

@@ -144,7 +144,7 @@ def _measure_associations(running: Server, figures: Figures) -> None:
     """One association, one small film and the release: what a modality waits for, again and again."""
     taken = []
     for number in range(SMALL_ASSOCIATIONS):
-        film = _small_film()
+        film = small_film()
         started = time.perf_counter()
         with Peer(running) as peer:
             peer.associate()
@@ -161,7 +161,7 @@ def _measure_associations(running: Server, figures: Figures) -> None:
     )
 
 
-def _small_film() -> tuple[str, bytes]:
+def small_film() -> tuple[str, bytes]:
     """A CR image's worth of header with hardly a pixel, in Implicit VR Little Endian: its UID and its bytes."""
     uid = generate_uid()
     values = {

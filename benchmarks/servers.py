@@ -57,13 +57,13 @@ def tool(name: str) -> str | None:
 
 @contextmanager
 def server(name: str, folder: Path, destination: Server | None = None, heatmap: int = 0) -> Iterator[Server]:
-    """Start the server of this name on an empty folder, and end it.
+    """Start the server of this name on a folder, empty or prepared for it, and end it and the folder.
 
     With a `destination` the node is a whole one, which sends its results there, the longest side of a heatmap being
     `heatmap` (0: the film's); else it is its receiving process.
     """
     starts = {ORTHANC: _archive, STORESCP: _storescp}
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     try:
         with _node(folder, destination, heatmap) if name == NODE else starts[name](folder) as started:
             yield started

@@ -20,12 +20,18 @@ LOCK_SECONDS = 0.5
 
 
 class DataFolder:
-    """The node's state on one machine: `database`, `objects`, and locks for roles."""
+    """The node's state on one machine: `database`, `objects`, and locks for roles.
 
-    def __init__(self, folder: Path) -> None:
+    Parameters
+    ----------
+    is_made
+        A node has run on it before, and nothing is received or made now.
+    """
+
+    def __init__(self, folder: Path, *, is_made: bool = False) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self.objects = ObjectStore(folder)
+            self.objects = ObjectStore(folder, is_made=is_made)
             # SQLite would make it readable by everyone; its -wal and -shm files take their rights from it
             os.close(os.open(folder / DATABASE_NAME, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
         except OSError as error:
@@ -53,7 +59,7 @@ class DataFolder:
             ) from None
         if not has_run:
             raise StorageUnavailable(f"{folder}: no node has run on this data folder yet (dicom-node run)")
-        found = cls(folder)
+        found = cls(folder, is_made=True)
         found.database.require_known()
         return found
 

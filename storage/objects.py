@@ -29,11 +29,19 @@ class StoredObject:
 
 
 class ObjectStore:
-    """The objects below one folder. Safe to share between threads and processes."""
+    """The objects below one folder. Safe to share between threads and processes.
 
-    def __init__(self, folder: Path) -> None:
+    Parameters
+    ----------
+    is_made
+        The folder was made before, and nothing is to be kept in it now: nobody needs to wait for the disk.
+    """
+
+    def __init__(self, folder: Path, *, is_made: bool = False) -> None:
         self._objects = folder / "objects"
         self.incoming = folder / "incoming"
+        if is_made:
+            return
         # made and synced once, so that keeping an object never depends on a folder that is not durable yet
         shards = [self._objects / f"{number:02x}" for number in range(256)]
         for needed in (self._objects, self.incoming, *shards):

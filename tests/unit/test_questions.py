@@ -87,6 +87,11 @@ def test_what_is_kept_is_looked_for_by_its_name_and_what_may_go_by_its_age(worki
         assert f"SEARCH {table} USING INDEX ix_{table}_kept_{at} ({at}<?)" in steps
 
 
+def test_what_has_waited_longest_is_the_first_of_an_index(working: DataFolder) -> None:
+    steps = {step for step, _ in plans(working, "status")}
+    assert {f"SEARCH {table} USING INDEX ix_{table}_queued_at" for table in ("jobs", "deliveries")} <= steps
+
+
 def test_a_claim_takes_what_is_queued_and_nothing_else() -> None:
     """The words of the index on what is queued say so, too."""
     assert origins(Event.CLAIM) == (State.QUEUED,)

@@ -55,10 +55,10 @@ def _change_indexes() -> None:
         op.create_index(_name(table, ["kept", column]), table, [column], sqlite_where=kept)
     for table, columns, only in (
         ("jobs", ["kind", "is_retry", "is_blocked", "priority", "not_before"], "state = 'queued'"),
-        ("jobs", ["queued_at"], f"state IN {OPEN}"),
+        ("jobs", ["queued_at"], f"+state IN {OPEN}"),
         ("jobs", ["state"], None),
         ("deliveries", ["destination", "priority", "not_before"], "state = 'queued'"),
-        ("deliveries", ["queued_at"], f"state IN {OPEN}"),
+        ("deliveries", ["queued_at"], f"+state IN {OPEN}"),
         ("deliveries", ["destination", "not_before"], "state = 'delivered'"),
         ("deliveries", ["state"], None),
         ("audit", ["event", "at"], None),
