@@ -43,6 +43,7 @@ faults: $(TEST_STAMP) peers ## the long trials of docs/reliability.md, for hours
 bench: $(TEST_STAMP) peers ## measure the node beside its peers, on a quiet machine, into benchmarks/
 	$(BIN)/python -m benchmarks.receiving
 	$(BIN)/python -m benchmarks.answering
+	$(BIN)/python -m benchmarks.decoding
 	$(BIN)/python -m benchmarks.finished
 	$(BIN)/python -m benchmarks.growth
 
