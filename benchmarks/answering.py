@@ -5,15 +5,17 @@
 
 A whole node receives films of 2500 x 2048 pixels, 16 bit, waits for no further image of a study (quiet time 0), and
 sends a Structured Report and a heatmap to Orthanc as it comes. The clock runs from when the sender has the response to
-its last C-STORE until the node has Orthanc's Success for the second of the two objects.
+its last C-STORE until the node has Orthanc's Success for the second of the two objects. Heatmaps are measured in the
+film's own size, 16 MB, and in a small one, 2.5 MB ([results] heatmap_longest_side).
 """
 
 import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 from pydicom.dataset import Dataset
@@ -35,7 +37,19 @@ BURST = 200
 ROWS, COLUMNS = 2500, 2048
 STARTS = 5
 NEIGHBOURS = 2
+HEATMAPS = {"small heatmap": 1024, "full heatmap": 0}
+STAGES = ("received until looked at", "look", "until reported", "report", "until sent", "sent")
 PATIENCE_SECONDS = 600.0
+_MOMENTS = """
+    SELECT instances.received_at, look.first_claimed_at, look.ended_at, report.first_claimed_at, report.ended_at,
+        min(deliveries.first_claimed_at), max(deliveries.delivered_at)
+    FROM instances
+    JOIN jobs AS look ON look.instance_id = instances.id
+    JOIN jobs AS report ON report.study_instance_uid = instances.study_instance_uid AND report.kind = 'report'
+    JOIN results ON results.job_id = report.id
+    JOIN deliveries ON deliveries.result_id = results.id
+    GROUP BY instances.id ORDER BY instances.id DESC LIMIT ?
+"""
 
 
 def main() -> None:
@@ -53,30 +67,32 @@ def main() -> None:
     figures = Figures("From the last image of a study to report and heatmap in Orthanc", NODE)
     large = [chest_film(view=view, rows=ROWS, columns=COLUMNS, opacity=True) for view in ("PA", "LL")]
     with tempfile.TemporaryDirectory(dir=arguments.output.parent) as scratch, Progress() as progress:
-        task = progress.add_task("answering", total=arguments.starts + 2)
-        for number in range(arguments.starts):
-            with _whole(Path(scratch), number) as running:
-                figures.note("first study after the start", "ms", NODE, _answered(running, large[:1]))
+        task = progress.add_task("answering", total=(arguments.starts + 2) * len(HEATMAPS))
+        for heatmap, longest_side in HEATMAPS.items():
+            for number in range(arguments.starts):
+                with _whole(Path(scratch), number, longest_side) as running:
+                    taken = _answered(running, large[:1])
+                    figures.note(f"{heatmap}: first study after the start", "ms", NODE, taken)
+                progress.advance(task)
+            with _whole(Path(scratch), "warm", longest_side) as running:
+                _measure(running, large[:1], arguments.studies, heatmap, figures)
+                _note_stages(running, arguments.studies, heatmap, figures)
+                with busy_neighbours(NEIGHBOURS):
+                    busy = f"{heatmap}, {NEIGHBOURS} busy neighbours"
+                    _measure(running, large[:1], arguments.studies, busy, figures)
+                progress.advance(task)
+            with _whole(Path(scratch), "burst", longest_side) as running:
+                _measure_burst(running, large, arguments.burst, heatmap, figures)
             progress.advance(task)
-        with _whole(Path(scratch), "warm") as running:
-            _measure(running, large[:1], arguments.studies, "one image", figures)
-            with busy_neighbours(NEIGHBOURS):
-                _measure(
-                    running, large[:1], arguments.studies, f"one image, {NEIGHBOURS} busy neighbours", figures
-                )
-            progress.advance(task)
-        with _whole(Path(scratch), "burst") as running:
-            _measure_burst(running, large, arguments.burst, figures)
-        progress.advance(task)
     figures.write(arguments.output)
     Console().print(figures.table())
 
 
 @contextmanager
-def _whole(scratch: Path, name: object) -> Iterator[Server]:
+def _whole(scratch: Path, name: object, longest_side: int) -> Iterator[Server]:
     with (
         server(ORTHANC, scratch / f"orthanc {name}") as archive,
-        server(NODE, scratch / f"node {name}", destination=archive) as running,
+        server(NODE, scratch / f"node {name}", archive, longest_side) as running,
     ):
         yield running
 
@@ -86,6 +102,22 @@ def _measure(running: Server, films: list[Dataset], studies: int, what: str, fig
     taken = [_answered(running, films) for _ in range(studies)]
     figures.note(f"{what}: median", "ms", NODE, statistics.median(taken))
     figures.note(f"{what}: 95th percentile", "ms", NODE, statistics.quantiles(taken, n=20)[18])
+
+
+def _note_stages(running: Server, studies: int, what: str, figures: Figures) -> None:
+    """Note what the last studies' time was spent on."""
+    with (
+        closing(DataFolder.existing(running.folder / "data")) as folder,
+        folder.database.read() as connection,
+    ):
+        rows = connection.exec_driver_sql(_MOMENTS, (studies,)).all()
+    for stage, taken in zip(STAGES, _differences(rows), strict=True):
+        figures.note(f"{what}, of it {stage}: median", "ms", NODE, 1000 * statistics.median(taken))
+
+
+def _differences(rows: Sequence[Sequence[float]]) -> list[list[float]]:
+    moments = list(zip(*rows, strict=True))
+    return [[end - start for start, end in zip(*pair, strict=True)] for pair in pairwise(moments)]
 
 
 def _answered(running: Server, films: list[Dataset]) -> float:
@@ -125,7 +157,7 @@ def _delivered(folder: DataFolder, study: str) -> list[float]:
     return [each["delivered_at"] for each in story["deliveries"] if each["delivered_at"] is not None]
 
 
-def _measure_burst(running: Server, films: list[Dataset], studies: int, figures: Figures) -> None:
+def _measure_burst(running: Server, films: list[Dataset], studies: int, what: str, figures: Figures) -> None:
     """Send whole studies (PA and lateral) as fast as they are taken; wait until all is in the archive."""
     _answered(running, films)
     before = running.memory_megabytes()
@@ -140,13 +172,13 @@ def _measure_burst(running: Server, films: list[Dataset], studies: int, figures:
                 assert time.monotonic() < deadline, "no answer"
                 time.sleep(0.2)
     figures.note(
-        f"burst of {studies} studies of two images",
+        f"{what}: burst of {studies} studies of two images",
         "studies a second",
         NODE,
         studies / (max(delivered) - started),
     )
-    figures.note(f"burst of {studies}: memory before", "MB", NODE, before)
-    figures.note(f"burst of {studies}: memory after", "MB", NODE, running.memory_megabytes())
+    figures.note(f"{what}: burst of {studies}: memory before", "MB", NODE, before)
+    figures.note(f"{what}: burst of {studies}: memory after", "MB", NODE, running.memory_megabytes())
 
 
 if __name__ == "__main__":

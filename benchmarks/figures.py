@@ -66,17 +66,22 @@ class Figures:
     def table(self) -> Table:
         """Return everything, for people."""
         table = Table(title=f"{self.title}\n{time.strftime('%Y-%m-%d', time.gmtime())}, {machine()}")
-        for column in ("what", "server", "median", "least to most", f"to {self.reference}"):
-            table.add_column(column, justify="left" if column in ("what", "server") else "right")
-        for each in self.as_json()["figures"]:
-            table.add_row(
-                f"{each['what']} ({each['unit']})",
-                each["server"],
-                f"{each['median']:.4g}",
-                f"{each['least']:.4g} to {each['most']:.4g}",
-                "" if each["ratio"] is None else f"{each['ratio']:.2f}",
-            )
+        names = list(dict.fromkeys(name for servers in self.rounds.values() for name in servers))
+        for column in ("what", *names):
+            table.add_column(column, justify="left" if column == "what" else "right")
+        for what, servers in self.rounds.items():
+            cells = [self._cell(what, name) if name in servers else "" for name in names]
+            table.add_row(f"{what} ({self.units[what]})", *cells)
         return table
+
+    def _cell(self, what: str, server: str) -> str:
+        """A median, from the least to the most, and its ratio to the reference."""
+        values = self.rounds[what][server]
+        text = f"{statistics.median(values):.4g}"
+        if len(values) > 1:
+            text += f" ({min(values):.3g} to {max(values):.3g})"
+        ratio = self.ratio(what, server)
+        return text if ratio is None or server == self.reference else f"{text} = {ratio:.2f} x"
 
     def write(self, stem: Path) -> None:
         """Write STEM.json, STEM.txt and STEM.svg."""
