@@ -25,7 +25,7 @@ from rich.progress import Progress
 
 from benchmarks.figures import Figures
 from benchmarks.peer import Peer
-from benchmarks.servers import ORTHANC, STORESCP, Server, installed, server, tool
+from benchmarks.servers import HASTY, ORTHANC, STORESCP, Server, installed, server, tool
 
 ROUNDS = 5
 SIZES = {"10 MB": ((2500, 2048), 24), "263 KB": ((512, 256), 240)}
@@ -33,8 +33,6 @@ SIZES = {"10 MB": ((2500, 2048), 24), "263 KB": ((512, 256), 240)}
 ASSOCIATIONS = (1, 4, 8)
 SMALL_ASSOCIATIONS = 200
 IDLE, IDLE_SECONDS = 8, 5.0
-HASTY = {"TCP_NODELAY": "1"}
-"""dcmtk's switch: its default lets each message wait for the last one's acknowledgement."""
 
 
 def main() -> None:
@@ -67,7 +65,7 @@ def _round(
 ) -> None:
     for size in [size for size in SIZES if size in only]:
         for associations in ASSOCIATIONS:
-            with server(name, folder) as running:
+            with server(name, folder, hasty=True) as running:
                 seconds, cpu = _send(running, films[size], associations, HASTY)
             count = len(films[size])
             figures.note(f"{size}, {associations} associations", "images a second", name, count / seconds)
@@ -78,7 +76,7 @@ def _round(
             seconds, _ = _send(running, films["10 MB"], 1, {})
         figures.note("10 MB, a peer as dcmtk comes", "images a second", name, len(films["10 MB"]) / seconds)
     if "associations" in only:
-        with server(name, folder) as running:
+        with server(name, folder, hasty=True) as running:
             _measure_associations(running, figures)
         if name != STORESCP:  # it takes one association at a time
             with server(name, folder) as running:

@@ -2,11 +2,11 @@
 
     python -m benchmarks.scaling                 into benchmarks/scaling.{json,txt}
 
-A simulation, with the times that `benchmarks.receiving` and `benchmarks.answering` have measured (their JSON beside this
-file). Studies of two films come as a Poisson process. On a node each passes three stations, each of which does one thing
-at a time: the receiving process, the analysing process, and the sender of the one destination. There are as many nodes
-as keep the busiest station below `MOST_BUSY` in the busiest hour, and studies are dealt out to them in turn. What is
-simulated is that hour. docs/scaling.md says what follows.
+A simulation, with the times that `benchmarks.receiving` and `benchmarks.answering` have measured (their JSON beside
+this file). Studies of two films come as a Poisson process. On a node each passes three stations, each of which does one
+thing at a time: the receiving process, the analysing process, and the sender of the one destination. There are as many
+nodes as keep the busiest station below `MOST_BUSY` in the busiest hour, and studies are dealt out to them in turn. What
+is simulated is that hour. docs/scaling.md says what follows.
 """
 
 import argparse

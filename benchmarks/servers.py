@@ -18,6 +18,8 @@ from dicom_node.demo.archive import OrthancArchive, free_port
 NODE, ORTHANC, STORESCP = "this node", "Orthanc", "storescp"
 START_SECONDS = 60.0
 _WHERE = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"  # pynetdicom has a storescp and a storescu, too
+HASTY = {"TCP_NODELAY": "1"}
+"""dcmtk's switch: its default lets each message wait for the last one's acknowledgement."""
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -56,16 +58,22 @@ def tool(name: str) -> str | None:
 
 
 @contextmanager
-def server(name: str, folder: Path, destination: Server | None = None, heatmap: int = 0) -> Iterator[Server]:
+def server(
+    name: str, folder: Path, destination: Server | None = None, heatmap: int = 0, *, hasty: bool = False
+) -> Iterator[Server]:
     """Start the server of this name on a folder, empty or prepared for it, and end it and the folder.
 
     With a `destination` the node is a whole one, which sends its results there, the longest side of a heatmap being
-    `heatmap` (0: the film's); else it is its receiving process.
+    `heatmap` (0: the film's); else it is its receiving process. `hasty`: dcmtk and Orthanc, which is made of it, do
+    not let a message wait for the last one's acknowledgement, as they do by themselves and the node never does.
     """
     starts = {ORTHANC: _archive, STORESCP: _storescp}
+    environment = HASTY if hasty else {}
     folder.mkdir(exist_ok=True)
     try:
-        with _node(folder, destination, heatmap) if name == NODE else starts[name](folder) as started:
+        with (
+            _node(folder, destination, heatmap) if name == NODE else starts[name](folder, environment)
+        ) as started:
             yield started
     finally:
         shutil.rmtree(folder)
@@ -109,28 +117,30 @@ hosts = ["127.0.0.1"]
     )
     command = [sys.executable, "-m", "dicom_node.cli", "run", "--config", str(folder / "node.toml")]
     roles = ["--role", "receive"] if destination is None else []
-    with _started([*command, *roles], folder, port) as process:
+    with _started([*command, *roles], folder, port, {}) as process:
         yield Server(NODE, "BENCH", port, process.pid, folder)
 
 
 @contextmanager
-def _storescp(folder: Path) -> Iterator[Server]:
+def _storescp(folder: Path, environment: dict[str, str]) -> Iterator[Server]:
     """As dcmtk comes: what it answers is in the system's memory, and lost with its power."""
     port = free_port()
     executable = tool("storescp")
     assert executable is not None
     stored = folder / "stored"
     stored.mkdir()
-    with _started([executable, "--output-directory", str(stored), str(port)], folder, port) as process:
+    command = [executable, "--output-directory", str(stored), str(port)]
+    with _started(command, folder, port, environment) as process:
         yield Server(STORESCP, "ANY", port, process.pid, folder)
 
 
 @contextmanager
-def _archive(folder: Path) -> Iterator[Server]:
+def _archive(folder: Path, environment: dict[str, str]) -> Iterator[Server]:
     """As Orthanc comes: it syncs what it stores."""
     executable = tool("Orthanc")
     assert executable is not None
-    archive = OrthancArchive(Path(executable), folder, more={"DicomCheckCalledAet": False})
+    with _environment(environment):
+        archive = OrthancArchive(Path(executable), folder, more={"DicomCheckCalledAet": False})
     try:
         yield Server(ORTHANC, "DEMO_PACS", archive.port, archive.pid, folder)
     finally:
@@ -138,10 +148,11 @@ def _archive(folder: Path) -> Iterator[Server]:
 
 
 @contextmanager
-def _started(command: list[str], folder: Path, port: int) -> Iterator["subprocess.Popen[bytes]"]:
-    environment = os.environ | {"TCP_NODELAY": "1"}
+def _started(
+    command: list[str], folder: Path, port: int, environment: dict[str, str]
+) -> Iterator["subprocess.Popen[bytes]"]:
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | environment)
     try:
         deadline = time.monotonic() + START_SECONDS
         while not _listens(port):
@@ -152,6 +163,16 @@ def _started(command: list[str], folder: Path, port: int) -> Iterator["subproces
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait()
+
+
+@contextmanager
+def _environment(more: dict[str, str]) -> Iterator[None]:
+    os.environ.update(more)
+    try:
+        yield
+    finally:
+        for name in more:
+            del os.environ[name]
 
 
 def _family(pid: int) -> Iterator[int]:
