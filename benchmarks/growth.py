@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from benchmarks.figures import Figures
-from benchmarks.history import IMAGES_A_STUDY, fill
+from benchmarks.history import IMAGES_A_STUDY, RETENTION_SECONDS, fill
 from benchmarks.peer import Peer
 from benchmarks.receiving import small_film
 from benchmarks.servers import NODE, Server, server
@@ -83,10 +83,11 @@ def _store(data: Path, instances: int) -> None:
     """Make a data folder with so many stored instances."""
     folder = DataFolder(data)
     folder.database.migrate()
-    fill(folder, instances // IMAGES_A_STUDY, time.time())
+    studies = instances // IMAGES_A_STUDY
+    fill(folder, studies, time.time(), every=RETENTION_SECONDS / 2 / studies)  # all of them are kept
     folder.close()
     with closing(sqlite3.connect(data / DATABASE_NAME)) as connection:
-        for (key,) in connection.execute("SELECT object_key FROM instances WHERE object_removed_at IS NULL"):
+        for (key,) in connection.execute("SELECT object_key FROM instances"):
             folder.objects.path(key).write_text(key, encoding="ascii")
     os.sync()  # not while others are measured
 

@@ -47,9 +47,10 @@ def fill(
     studies: int,
     now: float,
     way: Callable[[Connection, int, float], None] = go_the_whole_way,
+    every: float = EVERY_SECONDS,
 ) -> None:
-    """Add the rows of so many studies to a folder without any, the last one begun just before now."""
-    began_at = now - studies * EVERY_SECONDS
+    """Add the rows of so many studies to a folder without any: one began every so many seconds, the last just now."""
+    began_at = now - studies * every
     template = DataFolder(folder.folder / "template")
     template.database.migrate()
     with template.database.write(Step.BY_HAND) as connection:
@@ -73,7 +74,7 @@ def fill(
         for name, _ in indexes:
             connection.execute(f'DROP INDEX main."{name}"')
         for table in (instances, jobs, predictions, results, deliveries, audit_table):
-            _multiply(connection, table)
+            _multiply(connection, table, every)
         for table, at in ((instances, "received_at"), (results, "created_at")):
             connection.execute(
                 f"UPDATE {table.name} SET object_removed_at = {at} + ? WHERE {at} < ?",
@@ -89,10 +90,10 @@ def fill(
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def _multiply(connection: sqlite3.Connection, table: Table) -> None:
+def _multiply(connection: sqlite3.Connection, table: Table, every: float) -> None:
     """Copy the template's rows of a table once for each number."""
     columns = [column for column in table.columns if column.computed is None]
-    values = ", ".join(_value(connection, column) for column in columns)
+    values = ", ".join(_value(connection, column, every) for column in columns)
     names = ", ".join(column.name for column in columns)
     connection.execute(
         f"INSERT INTO main.{table.name} ({names})"
@@ -100,7 +101,7 @@ def _multiply(connection: sqlite3.Connection, table: Table) -> None:
     )
 
 
-def _value(connection: sqlite3.Connection, column: Column[Any]) -> str:
+def _value(connection: sqlite3.Connection, column: Column[Any], every: float) -> str:
     """Return what a column has in the study of number `n`, as SQL."""
     name = f"row.{column.name}"
     if column.primary_key or column.foreign_keys:
@@ -110,7 +111,7 @@ def _value(connection: sqlite3.Connection, column: Column[Any]) -> str:
     if column.name in ("digest", "object_key"):  # nobody goes along the chain here, or reads the objects
         return "lower(hex(randomblob(32)))"
     if isinstance(column.type, Float) and column.name not in ("score", "uncertain_from", "likely_from"):
-        return f"{name} + n * {EVERY_SECONDS}"
+        return f"{name} + n * {every!r}"
     if isinstance(column.type, String | JSON):
         return f"replace({name}, '{FIRST}', {FIRST} + n)"
     return name

@@ -8,6 +8,7 @@ and what only ever finds little (the requests to archives of the last days).
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection
@@ -232,8 +233,9 @@ def _show(connection: Connection, _now: float) -> None:
 
 def _receive_again(connection: Connection, now: float) -> None:
     reception.receive(connection, received(WORKED_ON), 2.0, now)
-    changed = received(WORKED_ON, 1)
-    reception.receive(connection, changed, 2.0, now, Difference.DATA)
+    for key, difference in (("d" * 64, Difference.DATA), ("e" * 64, Difference.IMAGE)):
+        changed = replace(received(WORKED_ON, 1), object_key=key)
+        reception.receive(connection, changed, 2.0, now, difference)
 
 
 QUESTIONS: dict[str, Callable[[Connection, float], Any]] = {
@@ -266,8 +268,9 @@ QUESTIONS: dict[str, Callable[[Connection, float], Any]] = {
     ),
     "sweep": _sweep,
     "what may be removed": _retain,
-    "what arrived since yesterday": lambda connection, now: reconciliation.studies_delivered(
-        connection, now - DAY_SECONDS / 24, now
+    "what was made and arrived since yesterday": lambda connection, now: (
+        reconciliation.studies_reported(connection, now - DAY_SECONDS / 24, now),
+        reconciliation.studies_delivered(connection, now - DAY_SECONDS / 24, now),
     ),
     "take back at the start": _start,
     "retry and dismiss": _by_hand,

@@ -12,10 +12,12 @@ from sqlalchemy import event, select
 
 from storage import queue, waiting
 from storage.folder import DataFolder
+from storage.invariants import INVARIANTS
 from storage.records import JobKind
 from storage.schema import counts, deliveries, jobs
 from storage.states import Event, State, origins
 from storage.steps import Step
+from storage.triggers import TRIGGERS
 from tests.instances import NOW, OWNER, analyse, claim, claimed, instance, receive, report, result
 from tests.questions import QUESTIONS, queue_work
 
@@ -30,7 +32,7 @@ FEW = {
         "USE TEMP B-TREE FOR ORDER BY",
     },
     "worklist": {"SCAN anon_2", "USE TEMP B-TREE FOR GROUP BY"},  # the studies of a day
-    "what arrived since yesterday": {"USE TEMP B-TREE FOR DISTINCT"},  # as above
+    "what was made and arrived since yesterday": {"USE TEMP B-TREE FOR DISTINCT"},  # as above
     "show a study": {"USE TEMP B-TREE FOR ORDER BY"},  # what is of one study
     "report": {
         "USE TEMP B-TREE FOR ORDER BY",
@@ -67,6 +69,11 @@ def plans(folder: DataFolder, name: str) -> Iterator[tuple[str, str]]:
     yield from found
 
 
+def assert_counted(folder: DataFolder) -> None:
+    with folder.database.read() as connection:
+        assert [fault for fault, query in INVARIANTS if connection.execute(query).first()] == []
+
+
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_what_is_asked_again_and_again_goes_by_an_index(working: DataFolder, name: str) -> None:
     asked = False
@@ -77,6 +84,7 @@ def test_what_is_asked_again_and_again_goes_by_an_index(working: DataFolder, nam
         is_of_a_key = step == OF_A_FOREIGN_KEY and statement.startswith("INSERT INTO jobs")
         assert is_of_a_key or step in FEW.get(name, ()), f"{step}: {statement}"
     assert asked
+    assert_counted(working)  # whatever it has changed
 
 
 def test_what_is_kept_is_looked_for_by_its_name_and_what_may_go_by_its_age(working: DataFolder) -> None:
@@ -121,6 +129,34 @@ def test_rows_are_counted_as_they_change(folder: DataFolder) -> None:
     with folder.database.write(Step.BY_HAND) as connection:
         connection.execute(deliveries.delete())
     assert counted(folder, "deliveries") == {}
+
+
+@pytest.mark.parametrize("table", ["jobs", "deliveries", "fetches", "instances", "conflicting_objects"])
+def test_what_somebody_else_changes_is_counted_as_well(working: DataFolder, table: str) -> None:
+    with working.database.write(Step.BY_HAND) as connection:
+        QUESTIONS["receive an image again"](connection, time.time())
+    assert counted(working, table)
+    with closing(sqlite3.connect(working.database.path)) as other:
+        other.execute("UPDATE conflicting_objects SET corrected_at = 1")
+        other.commit()
+        assert counted(working, "conflicting_objects") == {"rows": 2, "corrected_at": 2}
+        other.execute(f"DELETE FROM {table}")
+        other.commit()
+    assert counted(working, table) == {}
+
+
+def test_whether_a_report_is_blocked_is_found_without_looking_at_all_images_of_its_study(
+    folder: DataFolder,
+) -> None:
+    found = re.search(r"BEGIN (UPDATE .*); END", TRIGGERS["jobs_blocked_insert"])
+    assert found is not None
+    look = found[1].replace("NEW.study_instance_uid", "'1.2.3'")
+    with folder.database.read() as connection:
+        steps = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {look}")]
+    searched = [step for step in steps if "SEARCH" in step]
+    assert len(searched) == 3
+    for step in searched:
+        assert "ix_jobs_study_instance_uid_kind_state (study_instance_uid=? AND kind=? AND state=?)" in step
 
 
 def test_a_transaction_that_comes_to_nothing_is_not_counted(folder: DataFolder) -> None:
