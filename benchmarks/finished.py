@@ -6,7 +6,7 @@
 One folder has a day's finished studies, one has a year's before that, and in a third thousands of studies wait, their
 reports due and held up by images that nobody has analysed yet. What is asked is in `tests/questions.py`: each question
 goes through all three folders in turn, in a transaction that is taken back, so that every round finds the same rows and
-no disk is waited for; what is told is the processor's time. Each has many statements, and SQLAlchemy's part in it is a part of what is measured.
+no disk is waited for. What is told of a question is the processor's time, SQLAlchemy's part in it included.
 """
 
 import argparse
