@@ -6,6 +6,7 @@ other, and look a thousand times a second whether there is something to do; and 
 acknowledgement (Nagle's algorithm, RFC 896, against delayed acknowledgements, RFC 1122 4.2.3.2). The seams:
 
     DULServiceProvider._read_pdu_data     a C-STORE is read, handled and answered where it comes in (`_Storing`)
+    DIMSEServiceProvider.send_msg         one that is sent goes to the socket as a whole, without TLS (`_Sending`)
     time.sleep of dul and association     their threads wait until there is something to do (`_Turns`)
     Queue.put of their three queues       and are told when there is
     the socket                            TCP_NODELAY and, on Linux, TCP_QUICKACK
@@ -18,10 +19,12 @@ comes.
 import queue
 import select
 import socket
+import ssl
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -34,7 +37,9 @@ from pynetdicom import _config, dimse_messages, evt
 from pynetdicom import association as association_module
 from pynetdicom import dul as dul_module
 from pynetdicom.association import Association
+from pynetdicom.dimse_messages import C_STORE_RQ
 from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.dsutils import encode
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.service_class import StorageServiceClass
@@ -91,8 +96,10 @@ def take(
         return
     _replace_sleeps()
     incoming.connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    _Turns(event.assoc)
+    turns = _Turns(event.assoc)
     _Storing(event.assoc, incoming)
+    if not isinstance(incoming.connected, ssl.SSLSocket):  # which is not for two threads at once
+        _Sending(event.assoc, incoming, turns)
 
 
 class _Storing:
@@ -278,6 +285,52 @@ class _Storing:
         cast(AssociationSocket, self._association.dul.socket).send(head + content)
 
 
+class _Sending:
+    """Gives a C-STORE request to the socket as a whole, in the thread that asks for it: pynetdicom hands each of its
+    PDUs, a thousand for a heatmap, to another thread by way of a queue and the state machine.
+    """
+
+    def __init__(self, association: Association, incoming: Incoming, turns: "_Turns") -> None:
+        self._association = association
+        self._incoming = incoming
+        self._turns = turns
+        self._send = association.dimse.send_msg
+        association.dimse.send_msg = self._send_message  # type: ignore[method-assign]
+
+    def _send_message(self, primitive: Any, context_id: int) -> None:  # noqa: ANN401 - any of DIMSE's
+        is_request = isinstance(primitive, C_STORE) and primitive.MessageIDBeingRespondedTo is None
+        if not is_request or self._association.dul.state_machine.current_state != DATA_TRANSFER:
+            self._send(primitive, context_id)
+            return
+        message = C_STORE_RQ()
+        message.primitive_to_message(primitive)
+        message.context_id = context_id
+        evt.trigger(self._association, evt.EVT_DIMSE_SENT, {"message": message})
+        longest = self._association.dimse.maximum_pdu_size or BUFFER_BYTES
+        command = cast(bytes, encode(message.command_set, True, True))
+        content = cast(BytesIO, message.data_set).getbuffer()
+        values = [*_values(command, context_id, COMMAND, longest), *_values(content, context_id, 0, longest)]
+        left = memoryview(b"".join(values))
+        try:
+            while left:  # sendall would want it all within one time-out
+                left = left[self._incoming.connected.send(left) :]
+        except OSError:
+            self._association.dul.event_queue.put("Evt17")  # as pynetdicom: the connection has ended
+        self._turns.spoken()
+
+
+def _values(
+    content: bytes | memoryview, context_id: int, kind: int, longest: int
+) -> Iterator[bytes | memoryview]:
+    """Cut a command or data set into P-DATA-TF PDUs of one value each (PS3.8 9.3.5), as large as the peer takes."""
+    most = longest - 6
+    for start in range(0, len(content), most):
+        piece = content[start : start + most]
+        flags = kind | (LAST if start + most >= len(content) else 0)
+        yield struct.pack(">BBLLBB", P_DATA_TF, 0, len(piece) + 6, len(piece) + 2, context_id, flags)
+        yield piece
+
+
 class _Turns:
     """Lets both threads of an association wait for what is next, instead of looking for it all the time.
 
@@ -295,7 +348,7 @@ class _Turns:
         self._look_seconds = FIRST_LOOK_SECONDS
         for put_to in (association.dimse.msg_queue, upper_layer.to_user_queue):
             self._tell(put_to, self._given_to_association)
-        self._tell(upper_layer.to_provider_queue, self._given_to_upper_layer)
+        self._tell(upper_layer.to_provider_queue, self.spoken)
         association.bind(evt.EVT_DIMSE_RECV, lambda _event: self._given_to_association())
         vars(association)["wait_for_work"] = self._wait_in_association
         vars(upper_layer)["wait_for_work"] = self._wait_in_upper_layer
@@ -315,7 +368,8 @@ class _Turns:
         self._is_ours = True
         self._for_association.set()
 
-    def _given_to_upper_layer(self) -> None:
+    def spoken(self) -> None:
+        """Say that it is the peer's turn now."""
         self._is_ours = False
         self._for_upper_layer.set()
 
