@@ -92,7 +92,7 @@ def fill(
 
 def _multiply(connection: sqlite3.Connection, table: Table, every: float) -> None:
     """Copy the template's rows of a table once for each number."""
-    columns = [column for column in table.columns if column.computed is None]
+    columns = table.columns
     values = ", ".join(_value(connection, column, every) for column in columns)
     names = ", ".join(column.name for column in columns)
     connection.execute(

@@ -152,6 +152,10 @@ INVARIANTS: tuple[tuple[str, Select[Any]], ...] = (
         select(jobs.c.id).where(_is_report, jobs.c.state.in_(OPEN), jobs.c.is_blocked != _has_to_wait),
     ),
     ("counts of other rows than there are", _counted()),
+    (
+        "jobs that were tried, or were not, and count as the other",
+        select(jobs.c.id).where(jobs.c.is_retry != (jobs.c.attempts > 0)),
+    ),
     ("results of a report that is not done", select(results.c.id).where(~_is_of_a_report)),
     (
         "deliveries that have arrived at no time",

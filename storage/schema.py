@@ -22,7 +22,6 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
-    Computed,
     Float,
     ForeignKey,
     Index,
@@ -140,7 +139,8 @@ jobs = Table(
     Column("revision", Integer),
     _priority_column(),
     *_state_columns(JOB_STATES),
-    Column("is_retry", Boolean, Computed("attempts > 0")),
+    # by a trigger: SQLite 3.40 does not copy a table with a generated column (VACUUM INTO)
+    Column("is_retry", Boolean, nullable=False, server_default=false()),
     # a report's, while an image of its study is being analysed or an earlier report of it is to be made
     Column("is_blocked", Boolean, nullable=False, server_default=false()),
     UniqueConstraint("instance_id"),

@@ -78,5 +78,15 @@ def _blocked() -> Iterator[tuple[str, str]]:
     )
 
 
-TRIGGERS = dict((*_append_only(), *_counted(), *_blocked()))
+def _retried() -> Iterator[tuple[str, str]]:
+    """Tell what was tried before from what was not."""
+    yield (
+        "jobs_retried_update",
+        "CREATE TRIGGER jobs_retried_update AFTER UPDATE OF attempts ON jobs"
+        " WHEN NEW.is_retry IS NOT (NEW.attempts > 0)"
+        " BEGIN UPDATE jobs SET is_retry = NEW.attempts > 0 WHERE id = NEW.id; END",
+    )
+
+
+TRIGGERS = dict((*_append_only(), *_counted(), *_blocked(), *_retried()))
 """By name, as they stand in the database."""

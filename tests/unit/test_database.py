@@ -193,3 +193,12 @@ def test_writers_stand_in_line_no_longer_than_a_sender_waits(
         pytest.raises(StorageUnavailable, match="too many writers"),
     ):
         pool.submit(folder.database.migrate).result()
+
+
+def test_a_copy_of_a_copy_can_be_made(folder: DataFolder, tmp_path: Path) -> None:
+    """A backup is one, and restoring it makes another."""
+    folder.database.copy_to(tmp_path / "copy")
+    copy = Database(tmp_path / "copy", is_copy=True)
+    copy.copy_to(tmp_path / "again")
+    copy.close()
+    assert (tmp_path / "again").stat().st_size > 0

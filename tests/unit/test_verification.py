@@ -75,6 +75,7 @@ BREACHES = [
     ("UPDATE jobs SET is_blocked = 0 WHERE state = 'queued'", "reports that are blocked by nothing"),
     ("UPDATE jobs SET is_blocked = 1 WHERE kind = 'report'", "reports that are blocked by nothing"),
     ("UPDATE counts SET number = number + 1 WHERE subject = 'jobs'", "counts of other rows than there are"),
+    ("UPDATE jobs SET is_retry = NOT is_retry", "that were tried, or were not"),
     ("DELETE FROM counts WHERE subject = 'instances'", "counts of other rows than there are"),
 ]
 

@@ -26,8 +26,8 @@ BLOCKED = (
 
 def upgrade() -> None:
     """Bring the schema here."""
-    op.add_column("jobs", sa.Column("is_retry", sa.Boolean(), sa.Computed("attempts > 0")))
-    op.add_column("jobs", sa.Column("is_blocked", sa.Boolean(), nullable=False, server_default=sa.false()))
+    for name in ("is_retry", "is_blocked"):
+        op.add_column("jobs", sa.Column(name, sa.Boolean(), nullable=False, server_default=sa.false()))
     _change_indexes()
     op.create_table(
         "counts",
@@ -40,6 +40,12 @@ def upgrade() -> None:
     for table, (destination, further) in COUNTED.items():
         _count(table, destination, further)
     _block()
+    op.execute("UPDATE jobs SET is_retry = 1 WHERE attempts > 0")
+    op.execute(
+        "CREATE TRIGGER jobs_retried_update AFTER UPDATE OF attempts ON jobs"
+        " WHEN NEW.is_retry IS NOT (NEW.attempts > 0)"
+        " BEGIN UPDATE jobs SET is_retry = NEW.attempts > 0 WHERE id = NEW.id; END"
+    )
 
 
 def _change_indexes() -> None:
