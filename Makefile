@@ -6,7 +6,7 @@
 #   make PYTHON=/opt/python install  a Python of one's own choice
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults bench install format pictures docs lock clean peers
+.PHONY: help demo test faults upstream bench install format pictures docs lock clean peers
 
 # PyTorch's build: "cpu", from https://download.pytorch.org/whl/cpu where that is reached, or "cuda", from PyPI.
 TORCH ?= cpu
@@ -39,6 +39,14 @@ test: $(TEST_STAMP) peers ## check everything: style, types, borders, tests with
 
 faults: $(TEST_STAMP) peers ## the long trials of docs/reliability.md, for hours (TRIALS="kills load": some)
 	$(BIN)/python -m tests.faults.record $(TRIALS)
+
+# The ones that open connections; one that fails beside others is tried again alone: some have races of their own.
+UPSTREAM := -c tests/upstream/pytest.ini --pyargs $(addprefix pynetdicom.tests.test_,assoc acse dimse_provider dul \
+	events service_storage service_verification transport)
+
+upstream: $(TEST_STAMP) ## pynetdicom's own tests, over the node's transport
+	$(BIN)/python -m pytest --numprocesses 6 --quiet $(UPSTREAM) || \
+		$(BIN)/python -m pytest --last-failed --quiet $(UPSTREAM)
 
 bench: $(TEST_STAMP) peers ## measure the node beside its peers, on a quiet machine, into benchmarks/
 	$(BIN)/python -m benchmarks.receiving

@@ -118,6 +118,8 @@ hosts = ["127.0.0.1"]
     command = [sys.executable, "-m", "dicom_node.cli", "run", "--config", str(folder / "node.toml")]
     roles = ["--role", "receive"] if destination is None else []
     with _started([*command, *roles], folder, port, {}) as process:
+        while destination is not None and "analysis_started" not in (folder / "log").read_text():
+            time.sleep(0.05)
         yield Server(NODE, "BENCH", port, process.pid, folder)
 
 

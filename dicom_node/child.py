@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import TypeVar
 
+import structlog
 from pydantic import TypeAdapter
 
 from config.settings import Settings
@@ -48,6 +49,8 @@ COMMAND = (sys.executable, "-P", "-m", "dicom_node.child_main")
 START_SECONDS = 120.0  # libraries and model: about a second; a cold disk and a busy machine: more
 LONGEST_ANSWER = 1024**2
 """Bytes of JSON; a prediction has some thousand, and the contents of results do not count."""
+
+_log = structlog.get_logger()
 
 Sent = TypeVar("Sent")
 Received = TypeVar("Received")
@@ -93,6 +96,7 @@ class AnalysisProcess:
         if fresh and self._process is not None and self._process.poll() is None:
             return
         self.stop()
+        started = time.monotonic()
         pipe = self._start()
         start = Start(self._settings.model_dump(mode="json"), self._niceness)
         loaded = self._converse(pipe, START, start, LOADED, START_SECONDS)
@@ -105,6 +109,7 @@ class AnalysisProcess:
                 f"{self._settings.model.bundle or SHIPPED}: not the model that was there when the node was started; "
                 "put that one back, or start the node again with this one"
             )
+        _log.info("analysis_started", milliseconds=round(1000 * (time.monotonic() - started)))
 
     def analyse(self, path: Path, deadline_seconds: float) -> Outcome:
         """Let the child look at a film.

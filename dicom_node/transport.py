@@ -298,7 +298,11 @@ class _Sending:
         association.dimse.send_msg = self._send_message  # type: ignore[method-assign]
 
     def _send_message(self, primitive: Any, context_id: int) -> None:  # noqa: ANN401 - any of DIMSE's
-        is_request = isinstance(primitive, C_STORE) and primitive.MessageIDBeingRespondedTo is None
+        is_request = (
+            isinstance(primitive, C_STORE)
+            and primitive.MessageIDBeingRespondedTo is None
+            and primitive.DataSet is not None  # else it is sent from a file
+        )
         if not is_request or self._association.dul.state_machine.current_state != DATA_TRANSFER:
             self._send(primitive, context_id)
             return

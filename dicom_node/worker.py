@@ -52,9 +52,9 @@ NOT_STARTED_SECONDS = 10.0
 PATIENCE_SECONDS = 5.0
 """How long what is new waits for an image or a report before it: ten times what a large one takes. An earlier film
 gets no more, and one try: a report that falls due must not wait for a broken one."""
-NICENESS = 5
-"""Receiving goes first."""
-RETRIES_NICENESS = 8
+NICENESS = 1
+"""Receiving goes first; much more, and an answer would wait behind whatever else the machine does."""
+RETRIES_NICENESS = 6
 """Then what is new, then this, and then a candidate."""
 PRIORS_COMPARED = 3
 """A report tells the answers to so many earlier studies of the patient."""

@@ -32,7 +32,7 @@ sys.exit(1 if os.environ.get("UNREACHABLE", "nothing") in " ".join(sys.argv) els
 
 def pins() -> dict[str, str]:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    return dict(requirement.split("==") for requirement in project["dependencies"])
+    return dict(requirement.partition(";")[0].split("==") for requirement in project["dependencies"])
 
 
 class Machine:
@@ -269,6 +269,7 @@ def test_make_alone_lists_its_commands(checkout: Path) -> None:
         "demo",
         "test",
         "faults",
+        "upstream",
         "bench",
         "install",
         "format",
