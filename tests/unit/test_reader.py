@@ -64,7 +64,7 @@ def test_a_film_has_regions_inside_it_unless_pneumonia_is_unlikely(
 class LooksAtThePicturesLeft:
     """Stands in for the classifier: all speaks for pneumonia in the lung that is on the left of the picture."""
 
-    def __init__(self, _bundle: Path) -> None:
+    def __init__(self, _bundle: Path, _engine: str) -> None:
         self.card = CARD
 
     def classify(self, radiograph: Radiograph) -> Classification:
