@@ -54,6 +54,8 @@ bench: $(TEST_STAMP) peers ## measure the node beside its peers, on a quiet mach
 	$(BIN)/python -m benchmarks.decoding
 	$(BIN)/python -m benchmarks.finished
 	$(BIN)/python -m benchmarks.growth
+	$(BIN)/python -m benchmarks.scaling
+	$(BIN)/python -m benchmarks.document README.md docs/*.md
 
 install: $(NODE_STAMP) ## install the node into .venv (TORCH=cuda: for NVIDIA GPUs)
 

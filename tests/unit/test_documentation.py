@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import document as benchmark_document
 from dicom_node.cli import COMMANDS
 from inference.card import SHIPPED
 from inference.evaluation.document import filled
@@ -41,9 +42,16 @@ class TestEachDocument:
 
     def test_no_figure_stands_outside_of_its_marks(self, document: Path) -> None:
         prose = re.sub(
-            r"<!-- figures:.*?<!-- end -->|```.*?```|`[^`]*`",
+            r"<!-- (?:figures|benchmark):.*?<!-- end -->|```.*?```|`[^`]*`",
             "",
             document.read_text("utf-8"),
             flags=re.DOTALL,
         )
         assert not re.findall(r"0\.\d{3}(?!\.\d)|\d\.\d %", prose)
+
+
+@pytest.mark.parametrize("document", [REPOSITORY / "README.md", REPOSITORY / "docs" / "scaling.md"])
+def test_benchmarks_are_quoted_as_they_are_recorded(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    assert "<!-- benchmark: " in text
+    assert benchmark_document.filled(text) == text
