@@ -57,6 +57,7 @@ P_DATA_TF, DATA_TRANSFER = 0x04, "Sta6"
 COMMAND, LAST = 0x01, 0x02  # the bits of a message control header (PS3.8 E.2)
 LONGEST_WAIT_SECONDS = 0.25
 """pynetdicom looks at its timers and at whether it is to end after each wait."""
+VALUE_HEADER_BYTES = 6
 LONGEST_COMMAND = 1024
 """Bytes; that of a C-STORE has less than 400."""
 HANDLER_FAILED = 0xC211  # as pynetdicom answers
@@ -227,6 +228,8 @@ class _Storing:
                 raise ValueError("no piece of a data set")
             left -= length + 4
             is_last = bool(flags & LAST)
+            # a value may be empty, and there may be such without an end
+            self._incoming.note(request, VALUE_HEADER_BYTES)
             # after this one another value comes for sure, in this PDU or in the next: its headers are read with it
             self._copy(file, request, length - 2, 0 if is_last else 6 if left else 12, deadline)
         if left:

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from pynetdicom import _config, dimse_messages
 
+from config.settings import Settings
+from dicom_node import transport
 from storage.folder import DataFolder
 from tests.builders import PATIENT_DATA
 from tests.peers import told_of_patients
@@ -70,6 +72,12 @@ def _no_patient_data() -> Iterator[None]:
     """Fail a test whose nodes told anything of a patient."""
     yield
     assert told_of_patients() == []
+
+
+@pytest.fixture(autouse=True)
+def _transport_of_the_node() -> None:
+    """What a test receives and sends in its own process goes the way that a node's does, unless it says otherwise."""
+    transport.switch(on=Settings().node.fast_transport)
 
 
 @pytest.fixture(autouse=True)

@@ -27,6 +27,7 @@ from config.load import PACKAGED_SETTINGS, load_settings
 from config.peers import Source
 from config.sections import LimitsSettings, PriorsSettings, ReceiverSettings, RetrySettings, StorageSettings
 from config.settings import Settings
+from dicom_node import transport
 from dicom_node.associations import VERIFICATION
 from dicom_node.channels.mllp import read_acknowledgement
 from dicom_node.channels.stow import status_of
@@ -224,6 +225,7 @@ def receiver(scratch: Path) -> Iterator[list[Target]]:
         limits=LimitsSettings(data_set_megabytes=1),
         storage=StorageSettings(minimum_free_megabytes=0),
     )
+    transport.switch(on=settings.node.fast_transport)
     opened = Receiver(settings, folder, lambda: None)
     address = opened.start()
     seed = recorded(address)

@@ -20,6 +20,7 @@ from structlog.testing import capture_logs
 
 from config.peers import Source
 from config.settings import Settings
+from dicom_node import transport
 from dicom_node.associations import VERIFICATION
 from dicom_node.bounds import LONGEST_MESSAGE, MOST_UNANSWERED
 from dicom_node.commitment import STORAGE_COMMITMENT
@@ -86,11 +87,12 @@ class Peer:
         return not self.association.is_alive()
 
 
-@pytest.fixture
-def receiving(folder: DataFolder) -> Iterator[tuple[str, int]]:
+@pytest.fixture(params=["fast", "as pynetdicom comes"])
+def receiving(request: pytest.FixtureRequest, folder: DataFolder) -> Iterator[tuple[str, int]]:
     source = Source(name="pacs", ae_title="PACS", hosts=("127.0.0.1",))  # type: ignore[arg-type]
     settings = Settings(sources=(source,), receiver={"port": 0, "network_timeout_seconds": 1.0})  # type: ignore[arg-type]
     receiver = Receiver(settings, folder, lambda: None)
+    transport.switch(on=request.param == "fast")
     yield receiver.start()
     receiver.stop()
 
@@ -230,15 +232,16 @@ def test_a_message_with_several_commands_is_cut_off_and_leaves_no_file_open(
     assert is_served(receiving)
 
 
+@pytest.mark.parametrize("size", [0, 2])
 def test_a_message_in_tiny_pieces_has_a_time_limit_and_not_one_for_each_piece(
-    receiving: tuple[str, int],
+    receiving: tuple[str, int], size: int
 ) -> None:
     never = threading.Event()
     peer = Peer(*receiving)
     peer.command(**STORE)
 
     def drip() -> None:
-        peer.say(ComputedRadiographyImageStorage, 0, bytes(2))
+        peer.say(ComputedRadiographyImageStorage, 0, bytes(size))
         never.wait(0.05)
 
     assert is_refused(drip, 200)

@@ -37,7 +37,6 @@ def receiving(request: pytest.FixtureRequest, folder: DataFolder) -> Iterator[tu
     transport.switch(on=request.param == "fast")
     yield receiver.start()
     receiver.stop()
-    transport.switch(on=False)
 
 
 def associated(receiving: tuple[str, int], syntax: str = ExplicitVRLittleEndian) -> Association:
@@ -150,6 +149,22 @@ def test_the_command_and_the_whole_data_set_may_come_in_one_pdu(
     assert len(list(folder.folder.glob("objects/*/*.dcm"))) == 1
 
 
+def test_what_follows_at_once_on_a_data_set_is_the_next_message(
+    receiving: tuple[str, int], folder: DataFolder
+) -> None:
+    """A peer that does not wait for its answers gets them all the same, one after the other."""
+    films = [another(chest_film(rows=64, columns=64), str(number)) for number in range(3)]
+    wire = Wire(receiving)
+    wire.send(
+        b"".join(
+            wire.pdu(wire.command(film)) + wire.pdu(wire.value(LAST, encode(film, True, True)))
+            for film in films
+        )
+    )
+    assert [wire.status() for _ in films] == [0x0000] * 3
+    assert len(list(folder.folder.glob("objects/*/*.dcm"))) == 3
+
+
 def abort(wire: Wire) -> bytes:
     return wire.pdu(bytes(4), kind=ABORT)
 
@@ -225,4 +240,3 @@ def test_another_version_of_pynetdicom_is_used_as_it_comes(
     monkeypatch.undo()
     transport.switch(on=True)
     assert transport._wanted.is_set()
-    transport.switch(on=False)
