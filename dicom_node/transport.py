@@ -116,7 +116,8 @@ class _Storing:
         self._read_pdu = association.dul._read_pdu_data
         self._ahead = bytearray()
         """What was read, and is for pynetdicom."""
-        self._buffer = memoryview(bytearray(BUFFER_BYTES))
+        self._buffer = memoryview(bytearray())
+        """Of the data set that is under way; thousands of associations may be open."""
         self._start = self._end = 0
         """What is left in the buffer."""
         incoming.read_by(self._read)
@@ -191,9 +192,9 @@ class _Storing:
         """Read so many bytes of what comes next, and keep them; false: the peer has closed before."""
         missing = count - len(self._ahead)
         self._incoming.expect(missing)
-        view = self._buffer[:missing]
-        read = self._incoming.read_into(view, deadline)
-        self._ahead += view[:read]
+        came = bytearray(missing)
+        read = self._incoming.read_into(memoryview(came), deadline)
+        self._ahead += came[:read]
         return read == missing
 
     def _store(self, request: C_STORE, context: PresentationContext, left: int) -> None:
@@ -206,12 +207,14 @@ class _Storing:
             request._dataset_file, request._dataset_path = file, path
             self._answer(request, *self._handled(request, context))
         finally:
+            self._buffer = memoryview(bytearray())
             file.close()
             discard(path)  # gone already where it was stored
 
     def _receive(self, file: Any, request: C_STORE, left: int) -> None:  # noqa: ANN401 - a file, whoever's
         """Read the data set, of which `left` bytes are in the PDU that is under way, into its file (PS3.8 9.3.5)."""
         deadline = self._incoming.deadline()
+        self._buffer = memoryview(bytearray(BUFFER_BYTES))
         self._start = self._end = 0
         is_last = False
         while not is_last:
