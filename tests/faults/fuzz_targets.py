@@ -1,5 +1,6 @@
 """Everything of the node that reads a stranger's bytes, as targets for `tests.faults.fuzzing`."""
 
+import errno
 import socket
 import threading
 from collections.abc import Iterator
@@ -245,6 +246,9 @@ def receiver(scratch: Path) -> Iterator[list[Target]]:
                     continue
             except ConnectionError:  # it hung up on us
                 pass
+            except OSError as error:
+                if error.errno != errno.ENOTCONN:  # it hung up before we had said all
+                    raise
         if died:
             raise RuntimeError(died.pop())
 
