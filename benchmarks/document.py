@@ -33,12 +33,13 @@ def _medians(name: str) -> str:
     record = json.loads((HERE / f"{name}.json").read_text(encoding="utf-8"))
     medians = {(each["what"], each["server"]): each["median"] for each in record["figures"]}
     units = {each["what"]: each["unit"] for each in record["figures"]}
+    rounds = max(each["rounds"] for each in record["figures"])
     servers = list(dict.fromkeys(server for _, server in medians))
     lines = [f"| {record['title'].lower()} | {' | '.join(servers)} |", "|---" + "|---:" * len(servers) + "|"]
     for what, unit in units.items():
         cells = [f"{medians[what, name]:.3g}" if (what, name) in medians else "" for name in servers]
         lines.append(f"| {what}, {unit} | {' | '.join(cells)} |")
-    lines += ["", f"`python -m benchmarks.{name}`, {record['date']}, {record['machine']}"]
+    lines += ["", f"`python -m benchmarks.{name}`, {record['date']}, {rounds} rounds, {record['machine']}"]
     return "\n".join(lines) + "\n"
 
 

@@ -83,7 +83,7 @@ class Analyst:
         return self._made_of(reading, radiograph_of, task.told)
 
     def warm_up(self) -> None:
-        """Report on a study that there is not, and forget it: the first report takes half a second longer."""
+        """Report on a study that there is not, and forget it: the first report takes longer, with all that it loads."""
         header = Dataset()
         header.SOPClassUID = DigitalXRayImageStorageForPresentation
         for keyword in ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):

@@ -64,7 +64,7 @@ def _serve(pipe: Pipe) -> None:
     analyst.warm_up()
     _limit_memory()
     gc.collect()
-    gc.freeze()  # what is loaded stays: looking through it again and again would cost a tenth of every report
+    gc.freeze()  # what is loaded stays, and need not be looked through while a report is made
     pipe.send(LOADED, identity(analyst.card), None)
     while True:
         _answer(pipe, analyst)

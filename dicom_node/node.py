@@ -117,7 +117,7 @@ class Node:
         for loop in self._loops:
             loop.start()
         self._sweeps.start()
-        # what is loaded now stays; pynetdicom collects garbage while it accepts, a tenth of a second without this
+        # what is loaded now stays; pynetdicom collects garbage while it accepts, and would look through all of it
         gc.freeze()
         _log.info("node_started", role=sorted(self._roles))
 
