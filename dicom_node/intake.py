@@ -30,6 +30,7 @@ from storage.folder import DataFolder
 from storage.objects import discard
 from storage.records import OWN_RESULT, Difference, KnownObject, Receipt, ReceivedInstance
 from storage.steps import Step
+from storage.together import Together, Transaction
 
 SUCCESS = 0x0000
 NOT_AUTHORIZED = 0x0124
@@ -78,6 +79,7 @@ class Intake:
         self._received = received
         self._stopping = False
         self._comparing = threading.Lock()
+        self._entering = Together(folder.database, Step.INSTANCE_RECEIVED)
         # pynetdicom has no argument for these two: the first is its module's setting, the second is what it writes
         # to, which must lie on the disk of the object store for a rename to be atomic.
         _config.STORE_RECV_CHUNKED_DATASET = True
@@ -187,38 +189,43 @@ class Intake:
         now = time.time()
         compared: KnownObject | None = None
         differs = Difference.NONE
+
+        def enter(connection: Transaction) -> tuple[Receipt | None, KnownObject | None]:
+            if not self._folder.objects.holds(instance.object_key):
+                raise StorageUnavailable("what came is gone again")  # swept as nobody's: rare
+            known = reception.known_object(connection, instance.sop_instance_uid)
+            is_same = known is None or known.key == instance.object_key
+            if not is_same and known != compared:
+                return None, known
+            receipt = reception.receive(
+                connection,
+                instance,
+                origin.quiet_seconds,
+                now,
+                Difference.NONE if is_same else differs,
+                from_archive=origin.from_archive,
+                is_urgent=is_urgent,
+            )
+            if self._settings.priors.archive and receipt in (Receipt.NEW, Receipt.CORRECTED):
+                fetches.queue_fetch(connection, instance, now)
+            audit.append(
+                connection,
+                now,
+                "instance_stored",
+                receipt=receipt,
+                source=instance.source,
+                ae_title=origin.ae_title,
+                address=origin.address,
+                sop_class_uid=instance.sop_class_uid,
+                sop_instance_uid=instance.sop_instance_uid,
+                study_instance_uid=instance.study_instance_uid,
+            )
+            return receipt, known
+
         while True:
-            with self._folder.database.write(Step.INSTANCE_RECEIVED) as connection:
-                if not self._folder.objects.holds(instance.object_key):
-                    raise StorageUnavailable("what came is gone again")  # swept as nobody's: rare
-                known = reception.known_object(connection, instance.sop_instance_uid)
-                if known is None or known.key == instance.object_key:
-                    compared, differs = known, Difference.NONE
-                if known == compared:
-                    receipt = reception.receive(
-                        connection,
-                        instance,
-                        origin.quiet_seconds,
-                        now,
-                        differs,
-                        from_archive=origin.from_archive,
-                        is_urgent=is_urgent,
-                    )
-                    if self._settings.priors.archive and receipt in (Receipt.NEW, Receipt.CORRECTED):
-                        fetches.queue_fetch(connection, instance, now)
-                    audit.append(
-                        connection,
-                        now,
-                        "instance_stored",
-                        receipt=receipt,
-                        source=instance.source,
-                        ae_title=origin.ae_title,
-                        address=origin.address,
-                        sop_class_uid=instance.sop_class_uid,
-                        sop_instance_uid=instance.sop_instance_uid,
-                        study_instance_uid=instance.study_instance_uid,
-                    )
-                    return receipt
+            receipt, known = self._entering.write(enter)
+            if receipt is not None:
+                return receipt
             # other bytes than those that count now: comparing them takes too long for a transaction
             compared, differs = known, self._difference(known, instance)
 

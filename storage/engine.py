@@ -49,6 +49,7 @@ class Database:
         self.path = path
         self._damage: DatabaseDamaged | None = None
         self._writer = threading.Lock()
+        self._writing: Connection | None = None
         file = f"file:{quote(str(path))}?mode=ro&immutable=1&uri=true" if is_copy else str(path)
         self._engine = create_engine(
             f"sqlite:///{file}", connect_args={"timeout": BUSY_SECONDS}, pool_size=16, max_overflow=64
@@ -149,10 +150,8 @@ class Database:
         """
         if self._damage is not None:
             raise DatabaseDamaged(self.path, self._damage.fault)
-        with self._translated(f"{step}: "), self._in_line(), self._engine.connect() as connection:
-            connection.execution_options(begins_to_write=True)
-            with connection.begin():
-                yield connection
+        with self._translated(f"{step}: "), self._in_line(), self._kept() as connection, connection.begin():
+            yield connection
 
     @contextmanager
     def _in_line(self) -> Iterator[None]:
@@ -162,6 +161,21 @@ class Database:
             yield
         finally:
             self._writer.release()
+
+    @contextmanager
+    def _kept(self) -> Iterator[Connection]:
+        """Give the one connection that writes, and keep it where all went well: it knows the pages that it wrote, and
+        each of a pool's would have to read again what the others did.
+        """
+        connection, self._writing = self._writing, None
+        if connection is None:
+            connection = self._engine.connect().execution_options(begins_to_write=True)
+        try:
+            yield connection
+        except BaseException:
+            connection.close()
+            raise
+        self._writing = connection
 
     @contextmanager
     def _translated(self, step: str = "") -> Iterator[None]:
@@ -187,7 +201,10 @@ class Database:
         return fault
 
     def close(self) -> None:
-        """Close every pooled connection."""
+        """Close every connection."""
+        connection, self._writing = self._writing, None
+        if connection is not None:
+            connection.close()
         self._engine.dispose()
 
 

@@ -7,9 +7,22 @@ an instance that is new are built once.
 """
 
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import fields
+from typing import Any
 
-from sqlalchemy import BindParameter, Connection, and_, bindparam, delete, exists, insert, or_, select, update
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.sql import func
 
 from storage import queue
@@ -42,11 +55,9 @@ _KNOWN_OBJECT = select(instances.c.object_key, instances.c.object_removed_at.is_
 _KNOWN = select(instances.c.id, instances.c.object_key, instances.c.is_prior, instances.c.source).where(
     instances.c.sop_instance_uid == _UID
 )
-_IS_OWN_RESULT = select(
-    or_(
-        exists().where(results.c.sop_instance_uid == _UID),
-        exists().where(deliveries.c.sent_sop_instance_uid == _UID),
-    )
+_IS_OWN_RESULT = or_(
+    exists().where(results.c.sop_instance_uid == _UID),
+    exists().where(deliveries.c.sent_sop_instance_uid == _UID),
 )
 _ENTERED = insert(instances).returning(instances.c.id)
 _QUEUED = insert(jobs)
@@ -56,13 +67,16 @@ _PUT_OFF = (
     .where(jobs.c.study_instance_uid == _UID, _IS_WAITING_REPORT)
     .values(not_before=bindparam("later"))
 )
+_STUDY: BindParameter[str] = bindparam("study")
 _JOBS_OF_STUDY = select(
     func.min(jobs.c.priority).label("most_urgent"),
     func.max(jobs.c.priority).label("least_urgent"),
     func.max(jobs.c.revision).label("revision"),
     func.count().filter(_IS_WAITING_REPORT).label("waiting_reports"),
-    exists().where(instances.c.study_instance_uid == _UID, instances.c.is_prior).label("has_earlier_films"),
-).where(jobs.c.study_instance_uid == _UID)
+    exists().where(instances.c.study_instance_uid == _STUDY, instances.c.is_prior).label("has_earlier_films"),
+).where(jobs.c.study_instance_uid == _STUDY)
+_JOBS_BESIDE = _JOBS_OF_STUDY.add_columns(_IS_OWN_RESULT.label("is_own_result"))
+_COLUMNS = tuple(field.name for field in fields(ReceivedInstance))
 
 
 def known_object(connection: Connection, sop_instance_uid: str) -> KnownObject | None:
@@ -163,7 +177,16 @@ def queue_report(connection: Connection, study_instance_uid: str, not_before: fl
     A report that is still queued is put off; one that was claimed already is left alone, and a further revision
     is queued behind it. What was fetched of the study as earlier films is to be read with the others.
     """
-    found = connection.execute(_JOBS_OF_STUDY, {"uid": study_instance_uid}).one()
+    found = connection.execute(_JOBS_OF_STUDY, {"study": study_instance_uid}).one()
+    report = _report(connection, found, study_instance_uid, not_before, now)
+    if report is not None:
+        connection.execute(_QUEUED, report)
+
+
+def _report(
+    connection: Connection, found: Row[Any], study_instance_uid: str, not_before: float, now: float
+) -> dict[str, object] | None:
+    """Return the report to be queued, or put off the one that is; `found` are the study's jobs."""
     if found.has_earlier_films:
         connection.execute(
             update(instances)
@@ -179,42 +202,54 @@ def queue_report(connection: Connection, study_instance_uid: str, not_before: fl
         )
     if found.waiting_reports:
         connection.execute(_PUT_OFF, {"uid": study_instance_uid, "later": not_before})
-        return
-    _queue_job(
-        connection,
-        not_before,
-        now,
-        kind=JobKind.REPORT,
-        study_instance_uid=study_instance_uid,
-        revision=(found.revision or 0) + 1,
-        priority=priority,
+        return None
+    return _job(
+        JobKind.REPORT, study_instance_uid, not_before, now, priority, revision=(found.revision or 0) + 1
     )
 
 
-def _queue_job(connection: Connection, not_before: float, now: float, **values: object) -> None:
-    waiting = {"state": State.QUEUED, "attempts": 0, "not_before": not_before, "queued_at": now}
-    connection.execute(_QUEUED, waiting | values)
+def _job(
+    kind: JobKind,
+    study_instance_uid: str,
+    not_before: float,
+    now: float,
+    priority: Priority,
+    *,
+    instance_id: int | None = None,
+    revision: int | None = None,
+) -> dict[str, object]:
+    return {
+        "kind": kind,
+        "study_instance_uid": study_instance_uid,
+        "instance_id": instance_id,
+        "revision": revision,
+        "priority": priority,
+        "state": State.QUEUED,
+        "attempts": 0,
+        "not_before": not_before,
+        "queued_at": now,
+    }
 
 
 def _enter(connection: Connection, received: ReceivedInstance, quiet_seconds: float, now: float) -> Receipt:
-    is_own = connection.execute(_IS_OWN_RESULT, {"uid": received.sop_instance_uid}).scalar_one()
-    stored_only = OWN_RESULT if is_own else received.stored_only
+    uid, study = received.sop_instance_uid, received.study_instance_uid
+    beside = connection.execute(_JOBS_BESIDE, {"uid": uid, "study": study}).one()
+    stored_only = OWN_RESULT if beside.is_own_result else received.stored_only
     instance_id = connection.execute(
-        _ENTERED, {**asdict(received), "stored_only": stored_only, "received_at": now, "times_received": 1}
+        _ENTERED, _values(received) | {"stored_only": stored_only, "received_at": now, "times_received": 1}
     ).scalar_one()
     if stored_only is None:
-        _queue_job(
-            connection,
-            now,
-            now,
-            kind=JobKind.ANALYSE,
-            study_instance_uid=received.study_instance_uid,
-            instance_id=instance_id,
-            priority=Priority.EARLIER_FILM if received.is_prior else Priority.ROUTINE,
-        )
+        priority = Priority.EARLIER_FILM if received.is_prior else priority_of_study(beside.most_urgent)
+        queued = [_job(JobKind.ANALYSE, study, now, now, priority, instance_id=instance_id)]
         if not received.is_prior:
-            queue_report(connection, received.study_instance_uid, now + quiet_seconds, now)
+            report = _report(connection, beside, study, now + quiet_seconds, now)
+            queued += [] if report is None else [report]
+        connection.execute(_QUEUED, queued)
     return Receipt.NEW
+
+
+def _values(received: ReceivedInstance) -> dict[str, object]:
+    return {name: getattr(received, name) for name in _COLUMNS}  # asdict() copies each value deeply
 
 
 def _correct(
@@ -240,7 +275,7 @@ def _correct(
     )
     if replaced_key is not None:
         _keep_aside(connection, instance_id, study, replaced_key, received.source, now, corrected_at=now)
-    values = asdict(received)
+    values = _values(received)
     for unchanged in ("sop_instance_uid", "stored_only", "is_prior"):
         del values[unchanged]
     row = connection.execute(

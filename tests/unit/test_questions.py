@@ -57,10 +57,11 @@ def plans(folder: DataFolder, name: str) -> Iterator[tuple[str, str]]:
     found: list[tuple[str, str]] = []
 
     def note(
-        _connection: object, cursor: sqlite3.Cursor, statement: str, values: Any, *_more: object
+        _connection: object, cursor: sqlite3.Cursor, statement: str, values: Any, _: object, has_rows: bool
     ) -> None:
         with closing(cursor.connection.cursor()) as beside:
-            rows = beside.execute("EXPLAIN QUERY PLAN " + statement, values).fetchall()
+            one = values[0] if has_rows else values
+            rows = beside.execute("EXPLAIN QUERY PLAN " + statement, one).fetchall()
         found.extend((row[3], statement) for row in rows)
 
     with folder.database.write(Step.BY_HAND) as connection:
