@@ -1,6 +1,6 @@
 """What the report and the key objects share as SR documents: orders and evidence (PS3.3 C.17.2 and C.17.6.2)."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable
 
 from pydicom.dataset import Dataset
 
@@ -56,12 +56,13 @@ def orders_of(study: StudyReading) -> list[Dataset]:
     return requests
 
 
-def refer_to_evidence(document: Dataset, known: Iterable[ImageReference | None]) -> None:
+def refer_to_evidence(
+    document: Dataset, known: Iterable[ImageReference | None], pointed_at: Collection[str]
+) -> None:
     """Name every image that was looked at: those that the content points to, and the others (C.17.2.3).
 
     None stands for an image that no object can name.
     """
-    pointed_at = set(_pointed_at(document.ContentSequence))
     references = [reference for reference in known if reference is not None]
     current = [reference for reference in references if reference.sop_instance_uid in pointed_at]
     other = [reference for reference in references if reference.sop_instance_uid not in pointed_at]
@@ -89,10 +90,3 @@ def hierarchy(references: Iterable[ImageReference]) -> list[Dataset]:
             study.ReferencedSeriesSequence.append(series[key])
         series[key].ReferencedSOPSequence.append(reference.item())
     return list(studies.values())
-
-
-def _pointed_at(items: Iterable[Dataset]) -> Iterator[str]:
-    for item in items:
-        for reference in item.get("ReferencedSOPSequence", []):
-            yield str(reference.ReferencedSOPInstanceUID)
-        yield from _pointed_at(item.get("ContentSequence", []))

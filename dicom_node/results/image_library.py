@@ -4,13 +4,14 @@ The template is optional. For a projection radiograph it demands orientation and
 CR readers do not write: then there is no library, rather than a guessed one.
 """
 
-from pydicom.dataset import Dataset
 from pydicom.uid import (
     ComputedRadiographyImageStorage,
     DigitalXRayImageStorageForPresentation,
     DigitalXRayImageStorageForProcessing,
 )
 
+from dicom_node.results import codes
+from dicom_node.results.content_items import Item, Relationship, code, container, image, number, text
 from dicom_node.results.source import orientation_of, reference_to, size_of, spacing_of
 from dicom_node.results.study import Film, StudyReading
 
@@ -21,14 +22,17 @@ _RADIOGRAPHS = (
 )
 
 
-def library_entries(study: StudyReading) -> list[Dataset] | None:
-    """What highdicom needs to know of every analysed film; None where it is not known of all."""
+def image_library(study: StudyReading) -> Item | None:
+    """Every analysed film, described; None where one cannot be."""
     entries = [_entry(film) for film in study.predicted_films]
     described = [entry for entry in entries if entry is not None]
-    return described if described and len(described) == len(entries) else None
+    if not described or len(described) < len(entries):
+        return None
+    group = container("CONTAINS", codes.IMAGE_LIBRARY_GROUP, described)
+    return container("CONTAINS", codes.IMAGE_LIBRARY, [group])
 
 
-def _entry(film: Film) -> Dataset | None:
+def _entry(film: Film) -> Item | None:
     header = film.header
     reference, size, orientation = reference_to(header), size_of(header), orientation_of(header)
     spacing = spacing_of(header)
@@ -36,11 +40,19 @@ def _entry(film: Film) -> Dataset | None:
         return None
     if reference.sop_class_uid not in _RADIOGRAPHS:
         return None
-    entry = Dataset()
-    entry.SOPClassUID = reference.sop_class_uid
-    entry.SOPInstanceUID = reference.sop_instance_uid
-    entry.Modality = "CR" if reference.sop_class_uid == ComputedRadiographyImageStorage else "DX"
-    entry.Rows, entry.Columns = size
-    entry.PatientOrientation = list(orientation)
-    entry.ImagerPixelSpacing = spacing
-    return entry
+    is_computed = reference.sop_class_uid == ComputedRadiographyImageStorage
+    context: Relationship = "HAS ACQ CONTEXT"
+    described = [
+        code(
+            context, codes.MODALITY, codes.COMPUTED_RADIOGRAPHY if is_computed else codes.DIGITAL_RADIOGRAPHY
+        ),
+        number(context, codes.PIXEL_DATA_ROWS, size[0], codes.PIXELS),
+        number(context, codes.PIXEL_DATA_COLUMNS, size[1], codes.PIXELS),
+        text(context, codes.ORIENTATION_OF_ROWS, orientation[0]),
+        text(context, codes.ORIENTATION_OF_COLUMNS, orientation[1]),
+        number(context, codes.HORIZONTAL_SPACING, spacing[1], codes.MILLIMETRES),
+        number(context, codes.VERTICAL_SPACING, spacing[0], codes.MILLIMETRES),
+    ]
+    return image(
+        "CONTAINS", codes.SOURCE, reference.sop_class_uid, reference.sop_instance_uid, below=described
+    )

@@ -49,7 +49,7 @@ def build_key_objects(study: StudyReading, heatmap: Dataset | None) -> Dataset |
             document[element.tag] = element
         document.ReferencedPerformedProcedureStepSequence = []
         refer_to_orders(document, study)
-        refer_to_evidence(document, selected)
+        refer_to_evidence(document, selected, [reference.sop_instance_uid for reference in selected])
     return document
 
 

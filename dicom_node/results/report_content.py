@@ -1,49 +1,32 @@
-"""The content tree of the report: TID 1500 Measurement Report (PS3.16), built with highdicom's templates.
+"""The content tree of the report: TID 1500 Measurement Report (PS3.16).
 
-highdicom 0.28 sees UIDs, sizes and numbers of the images, never a patient's data, so nothing in a header can make
-it fail or be quoted in one of its warnings. It writes containers as CONTINUOUS, which makes viewers print values
-without their names: `separate` mends that.
+It sees UIDs, sizes and numbers of the images, never a patient's data, so nothing in a header can make it fail.
 """
 
 from collections.abc import Iterable
-from typing import TypeAlias
 
-import numpy as np
-from highdicom.sr import (
-    AlgorithmIdentification,
-    CodeContentItem,
-    CodedConcept,
-    ContainerContentItem,
-    ContentItem,
-    ContentSequence,
-    CoordinatesForMeasurement,
-    FindingSite,
-    GraphicTypeValues,
-    ImageContentItem,
-    ImageRegion,
-    LanguageOfContentItemAndDescendants,
-    Measurement,
-    MeasurementReport,
-    MeasurementsAndQualitativeEvaluations,
-    ObservationContext,
-    PlanarROIMeasurementsAndQualitativeEvaluations,
-    QualitativeEvaluation,
-    RelationshipTypeValues,
-    SourceImageForMeasurementGroup,
-    SourceImageForRegion,
-    TextContentItem,
-    TrackingIdentifier,
-)
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
 from dicom_node.results import codes
-from dicom_node.results.equipment import MANUFACTURER, observer
+from dicom_node.results.content_items import (
+    Item,
+    code,
+    container,
+    image,
+    number,
+    polyline,
+    text,
+    uid,
+    write_root,
+)
+from dicom_node.results.equipment import MANUFACTURER
 from dicom_node.results.frame import uid_for
-from dicom_node.results.image_library import library_entries
+from dicom_node.results.image_library import image_library
 from dicom_node.results.picture import Picture, corners, picture_of
 from dicom_node.results.source import orientation_of
 from dicom_node.results.study import Film, StudyReading
+from dicom_node.results.uids import device_uid
 from dicom_node.results.wording import (
     DISCLAIMER,
     answer_statement,
@@ -79,42 +62,49 @@ _IMAGE_QUALITY = {
 """Where CID 6135 has a word for a reason. A good lateral film is no fault of positioning, so it has none."""
 
 
-_Group: TypeAlias = MeasurementsAndQualitativeEvaluations | PlanarROIMeasurementsAndQualitativeEvaluations
-
-
-def report_content(study: StudyReading, heatmap: Dataset | None) -> Dataset:
-    """The root container of the report, with everything below it.
+def write_content(report: Dataset, study: StudyReading, heatmap: Dataset | None) -> frozenset[str]:
+    """Write the root container of the report, with everything below it.
 
     Parameters
     ----------
     heatmap
         The Secondary Capture of `study.leading_film`, where one is sent along.
+
+    Returns
+    -------
+    The SOP Instance UIDs of the images that the content points to.
     """
     groups = _groups(study, heatmap)
-    # highdicom wants at least one group; a report on images without a size has none, and loses this one again.
-    report = MeasurementReport(
-        observation_context=ObservationContext(
-            observer_device_context=observer(study.card, study.station_name)
-        ),
-        procedure_reported=codes.IMAGING_PROCEDURE,
-        imaging_measurements=groups or [MeasurementsAndQualitativeEvaluations(_tracking(study, "none"))],
-        title=codes.MEASUREMENT_REPORT,
-        language_of_content_item_and_descendants=LanguageOfContentItemAndDescendants(
-            CodedConcept.from_code(codes.ENGLISH)
-        ),
-        referenced_images=library_entries(study),
-    )
-    root: Dataset = report[0]
-    if not groups:
-        root.ContentSequence = ContentSequence(
-            [item for item in root.ContentSequence if item.name != codes.IMAGING_MEASUREMENTS]
-        )
-    root.ContentSequence.append(_evaluations(study, with_algorithm=not groups))
-    _separate(root)
-    return root
+    library = image_library(study)
+    below = [
+        code("HAS CONCEPT MOD", codes.LANGUAGE, codes.ENGLISH),
+        *_observer(study),
+        code("HAS CONCEPT MOD", codes.PROCEDURE_REPORTED, codes.IMAGING_PROCEDURE),
+        *([] if library is None else [library]),
+        # a report on images without a size has no groups
+        *([container("CONTAINS", codes.IMAGING_MEASUREMENTS, groups)] if groups else []),
+        _evaluations(study, with_algorithm=not groups),
+    ]
+    return write_root(report, codes.MEASUREMENT_REPORT, "1500", below)
 
 
-def _groups(study: StudyReading, heatmap: Dataset | None) -> list[_Group]:
+def _observer(study: StudyReading) -> list[Item]:
+    """TID 1004 Device Observer Identifying Attributes: the node."""
+    station = plain_text(study.station_name)
+    told = {
+        codes.DEVICE_OBSERVER_NAME: station,
+        codes.DEVICE_OBSERVER_MANUFACTURER: MANUFACTURER,
+        codes.DEVICE_OBSERVER_MODEL: plain_text(study.card.name),
+        codes.DEVICE_OBSERVER_SERIAL_NUMBER: station,
+    }
+    return [
+        code("HAS OBS CONTEXT", codes.OBSERVER_TYPE, codes.DEVICE),
+        uid("HAS OBS CONTEXT", codes.DEVICE_OBSERVER_UID, device_uid(study.card)),
+        *(text("HAS OBS CONTEXT", name, value) for name, value in told.items()),
+    ]
+
+
+def _groups(study: StudyReading, heatmap: Dataset | None) -> list[Item]:
     """The measurement groups; each points to a region of an image, since OHIF 3.13 shows a black page otherwise.
 
     All are of one template: PixelMed's validator takes a single TID 1410 group for the template of its neighbours.
@@ -128,9 +118,9 @@ def _groups(study: StudyReading, heatmap: Dataset | None) -> list[_Group]:
     if study.answer is Answer.UNLIKELY:
         return [_unlikely_group(study, picture, prediction, heatmap) for picture, prediction in speaking]
     return [
-        _region_group(study, picture, prediction, number, region, heatmap)
+        _region_group(study, picture, prediction, place, region, heatmap)
         for picture, prediction in speaking
-        for number, region in enumerate(prediction.regions or (picture.whole,), start=1)
+        for place, region in enumerate(prediction.regions or (picture.whole,), start=1)
     ]
 
 
@@ -138,107 +128,86 @@ def _region_group(
     study: StudyReading,
     picture: Picture,
     prediction: Prediction,
-    number: int,
+    place: int,
     region: Region,
     heatmap: Dataset | None,
-) -> _Group:
+) -> Item:
     """TID 1410 Planar ROI Measurements and Qualitative Evaluations: a region of attention.
 
     Only where pneumonia is likely is it the finding: viewers list a finding without what qualifies it.
     """
     likely = prediction.answer is Answer.LIKELY
-    what = f"AI pneumonia region {number}" if likely else f"AI pneumonia uncertain, region {number}"
-    group = PlanarROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=_tracking(study, what, picture),
-        referenced_region=ImageRegion(
-            graphic_type=GraphicTypeValues.POLYLINE,
-            graphic_data=np.array(corners(region), dtype=np.float64),
-            source_image=_source(picture),
-        ),
-        finding_type=codes.PNEUMONIA if likely else None,
-        finding_category=codes.DISEASE if likely else None,
-        geometric_purpose=codes.BOUNDED_BY,
-        algorithm_id=_algorithm(study, prediction),
-        finding_sites=[_site(_side(picture, prediction, region))],
-        measurements=[Measurement(codes.CERTAINTY, _certainty(prediction), codes.PERCENT)],
-        qualitative_evaluations=[QualitativeEvaluation(codes.PNEUMONIA, _PRESENCE[prediction.answer])],
-    )
-    if not likely:
-        _comment(group, answer_statement(prediction))
-    _explain(group, study, picture, heatmap)
-    return group
+    what = f"AI pneumonia region {place}" if likely else f"AI pneumonia uncertain, region {place}"
+    finding = [
+        code("CONTAINS", codes.FINDING_CATEGORY, codes.DISEASE),
+        code("CONTAINS", codes.FINDING, codes.PNEUMONIA),
+    ]
+    items = [
+        *_tracking(study, what, picture),
+        *(finding if likely else []),
+        _site(_side(picture, prediction, region)),
+        *_algorithm(study, prediction),
+        number("CONTAINS", codes.CERTAINTY, _certainty(prediction), codes.PERCENT),
+        code("CONTAINS", codes.PNEUMONIA, _PRESENCE[prediction.answer]),
+        code("CONTAINS", codes.PURPOSE_OF_REGION, codes.BOUNDED_BY),
+        polyline("CONTAINS", codes.IMAGE_REGION, corners(region), [_source(picture)]),
+        *([] if likely else [_comment(answer_statement(prediction))]),
+        *_explanation(study, picture, heatmap),
+    ]
+    return container("CONTAINS", codes.MEASUREMENT_GROUP, items, "1410")
 
 
 def _unlikely_group(
     study: StudyReading, picture: Picture, prediction: Prediction, heatmap: Dataset | None
-) -> _Group:
+) -> Item:
     """TID 1501 Measurement and Qualitative Evaluation Group: no finding, its measurement made on the whole image."""
-    group = MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=_tracking(study, "AI pneumonia whole image", picture),
-        algorithm_id=_algorithm(study, prediction),
-        finding_sites=[_site(None)],
-        measurements=[
-            Measurement(
-                codes.CERTAINTY,
-                _certainty(prediction),
-                codes.PERCENT,
-                referenced_coordinates=_whole_image(picture),
-            )
-        ],
-        qualitative_evaluations=[QualitativeEvaluation(codes.PNEUMONIA, codes.ABSENT)],
-        source_images=[_source_of_group(picture)],
-    )
-    _comment(group, answer_statement(prediction))
-    _explain(group, study, picture, heatmap)
-    return group
+    certainty = _certainty(prediction)
+    items = [
+        *_tracking(study, "AI pneumonia whole image", picture),
+        _site(None),
+        *_algorithm(study, prediction),
+        number("CONTAINS", codes.CERTAINTY, certainty, codes.PERCENT, _whole_image(picture)),
+        code("CONTAINS", codes.PNEUMONIA, codes.ABSENT),
+        _source_of_group(picture),
+        _comment(answer_statement(prediction)),
+        *_explanation(study, picture, heatmap),
+    ]
+    return container("CONTAINS", codes.MEASUREMENT_GROUP, items, "1501")
 
 
-def _not_analysable_group(study: StudyReading, picture: Picture, count: int, reason: str) -> _Group:
+def _not_analysable_group(study: StudyReading, picture: Picture, count: int, reason: str) -> Item:
     """TID 1501 on a whole image, without a site: that, and why, nothing can be said of images like it.
 
     Its measurement is how many they are: OHIF 3.13 shows a comment only beside one.
     """
-    evaluations = [
-        QualitativeEvaluation(codes.FINDINGS_SUMMARY, codes.NONE_SUCCEEDED),
-        QualitativeEvaluation(codes.PNEUMONIA, codes.UNDETERMINED),
-    ]
     outcome = picture.film.outcome
-    if isinstance(outcome, NotAnalysable) and outcome.reason in _IMAGE_QUALITY:
-        evaluations.append(QualitativeEvaluation(codes.IMAGE_QUALITY, _IMAGE_QUALITY[outcome.reason]))
-    group = MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=_tracking(study, "AI pneumonia not analysable", picture),
-        algorithm_id=_algorithm(study, None),
-        measurements=[
-            Measurement(codes.QUANTITY, count, codes.IMAGES, referenced_coordinates=_whole_image(picture))
-        ],
-        qualitative_evaluations=evaluations,
-        source_images=[_source_of_group(picture)],
-    )
-    _comment(group, not_analysed_statement(count, reason))
-    return group
-
-
-def _evaluations(study: StudyReading, *, with_algorithm: bool) -> ContainerContentItem:
-    """TID 1500's container of qualitative evaluations: the answer for the study, for whoever reads no further."""
-    container = ContainerContentItem(
-        codes.QUALITATIVE_EVALUATIONS, relationship_type=RelationshipTypeValues.CONTAINS
-    )
-    items: list[ContentItem] = [
-        _code(codes.FINDINGS_SUMMARY, _findings_summary(study)),
-        _code(codes.PNEUMONIA, _PRESENCE[study.answer]),
+    quality = _IMAGE_QUALITY.get(outcome.reason) if isinstance(outcome, NotAnalysable) else None
+    items = [
+        *_tracking(study, "AI pneumonia not analysable", picture),
+        *_algorithm(study, None),
+        number("CONTAINS", codes.QUANTITY, count, codes.IMAGES, _whole_image(picture)),
+        code("CONTAINS", codes.FINDINGS_SUMMARY, codes.NONE_SUCCEEDED),
+        code("CONTAINS", codes.PNEUMONIA, codes.UNDETERMINED),
+        *([] if quality is None else [code("CONTAINS", codes.IMAGE_QUALITY, quality)]),
+        _source_of_group(picture),
+        _comment(not_analysed_statement(count, reason)),
     ]
-    if study.answer is Answer.LIKELY:
-        items.append(_code(codes.PRIORITY, codes.URGENT))
-    items.append(_text(codes.SUMMARY, summary(study)))
+    return container("CONTAINS", codes.MEASUREMENT_GROUP, items, "1501")
+
+
+def _evaluations(study: StudyReading, *, with_algorithm: bool) -> Item:
+    """TID 1500's container of qualitative evaluations: the answer for the study, for whoever reads no further."""
     compared = comparison(study)
-    if compared is not None:
-        items.append(_text(codes.PREVIOUS_FINDING, compared))
-    items.append(_text(codes.COMMENT, DISCLAIMER))
-    algorithm = _algorithm(study, study.leading_film.prediction) if with_algorithm else ContentSequence()
-    container.ContentSequence = ContentSequence()
-    container.ContentSequence.extend(algorithm)
-    container.ContentSequence.extend(items)
-    return container
+    items = [
+        *(_algorithm(study, study.leading_film.prediction) if with_algorithm else []),
+        code("CONTAINS", codes.FINDINGS_SUMMARY, _findings_summary(study)),
+        code("CONTAINS", codes.PNEUMONIA, _PRESENCE[study.answer]),
+        *([code("CONTAINS", codes.PRIORITY, codes.URGENT)] if study.answer is Answer.LIKELY else []),
+        text("CONTAINS", codes.SUMMARY, summary(study)),
+        *([] if compared is None else [text("CONTAINS", codes.PREVIOUS_FINDING, compared)]),
+        _comment(DISCLAIMER),
+    ]
+    return container("CONTAINS", codes.QUALITATIVE_EVALUATIONS, items)
 
 
 def _findings_summary(study: StudyReading) -> Code:
@@ -251,24 +220,25 @@ def _findings_summary(study: StudyReading) -> Code:
     return codes.SOME_WITH_FINDINGS if failed else codes.ALL_WITH_FINDINGS
 
 
-def _algorithm(study: StudyReading, prediction: Prediction | None) -> AlgorithmIdentification:
+def _algorithm(study: StudyReading, prediction: Prediction | None) -> list[Item]:
     """TID 4019 Algorithm Identification, with the limits that made an answer of the score, where there is one."""
     card = study.card
     limits = []
     if prediction is not None:
         uncertain_from, likely_from = prediction.uncertain
         limits = [f"uncertain from score {uncertain_from:.4f}", f"likely from score {likely_from:.4f}"]
-    return AlgorithmIdentification(
-        name=plain_text(card.name),
-        version=plain_text(card.version),
-        manufacturer=MANUFACTURER,
-        family=codes.ARTIFICIAL_INTELLIGENCE,
-        parameters=[
-            *limits,
-            f"architecture {plain_text(card.architecture)}",
-            f"weights SHA-256 {plain_text(card.sha256)}",
-        ],
-    )
+    parameters = [
+        *limits,
+        f"architecture {plain_text(card.architecture)}",
+        f"weights SHA-256 {plain_text(card.sha256)}",
+    ]
+    return [
+        text("HAS CONCEPT MOD", codes.ALGORITHM_NAME, plain_text(card.name)),
+        text("HAS CONCEPT MOD", codes.ALGORITHM_VERSION, plain_text(card.version)),
+        text("HAS CONCEPT MOD", codes.ALGORITHM_MANUFACTURER, MANUFACTURER),
+        *(text("HAS CONCEPT MOD", codes.ALGORITHM_PARAMETERS, parameter) for parameter in parameters),
+        code("HAS CONCEPT MOD", codes.ALGORITHM_FAMILY, codes.ARTIFICIAL_INTELLIGENCE),
+    ]
 
 
 def _predicted(films: Iterable[Film]) -> list[tuple[Picture, Prediction]]:
@@ -290,12 +260,15 @@ def _first_of_each_reason(study: StudyReading) -> list[tuple[Picture, str, int]]
     return [(picture, reason, counts[reason]) for reason, picture in found.items()]
 
 
-def _tracking(study: StudyReading, what: str, picture: Picture | None = None) -> TrackingIdentifier:
-    image = picture.reference.sop_instance_uid if picture else ""
-    return TrackingIdentifier(uid=uid_for(study, f"{what} {image}"), identifier=what)
+def _tracking(study: StudyReading, what: str, picture: Picture) -> list[Item]:
+    identified = uid_for(study, f"{what} {picture.reference.sop_instance_uid}")
+    return [
+        text("HAS OBS CONTEXT", codes.TRACKING_IDENTIFIER, what),
+        uid("HAS OBS CONTEXT", codes.TRACKING_UID, identified),
+    ]
 
 
-def _whole_image(picture: Picture) -> list[CoordinatesForMeasurement]:
+def _whole_image(picture: Picture) -> list[Item]:
     """The outline of a whole image, drawn in two strokes: its upper left corner, and the rest.
 
     OHIF 3.13 draws the first alone and writes to the right of it: to the right of the image nobody could read that.
@@ -306,27 +279,23 @@ def _whole_image(picture: Picture) -> list[CoordinatesForMeasurement]:
         [(0, down), (0, 0), (across, 0)],
         [(across, 0), (right, 0), (right, bottom), (0, bottom), (0, down)],
     )
-    return [
-        CoordinatesForMeasurement(
-            graphic_type=GraphicTypeValues.POLYLINE,
-            graphic_data=np.array(stroke, dtype=np.float64),
-            source_image=_source(picture),
-        )
-        for stroke in strokes
-    ]
+    return [polyline("INFERRED FROM", codes.SOURCE, stroke, [_source(picture)]) for stroke in strokes]
 
 
-def _source(picture: Picture) -> SourceImageForRegion:
-    return SourceImageForRegion(picture.reference.sop_class_uid, picture.reference.sop_instance_uid)
+def _source(picture: Picture) -> Item:
+    reference = picture.reference
+    return image("SELECTED FROM", codes.SOURCE, reference.sop_class_uid, reference.sop_instance_uid)
 
 
-def _source_of_group(picture: Picture) -> SourceImageForMeasurementGroup:
-    return SourceImageForMeasurementGroup(picture.reference.sop_class_uid, picture.reference.sop_instance_uid)
+def _source_of_group(picture: Picture) -> Item:
+    reference = picture.reference
+    return image("CONTAINS", codes.SOURCE_OF_MEASUREMENT, reference.sop_class_uid, reference.sop_instance_uid)
 
 
-def _site(side: Side | None) -> FindingSite:
+def _site(side: Side | None) -> Item:
     site, laterality = _SITES[side]
-    return FindingSite(site, laterality=laterality)
+    modifier = [] if laterality is None else [code("HAS CONCEPT MOD", codes.LATERALITY, laterality)]
+    return code("HAS CONCEPT MOD", codes.FINDING_SITE, site, modifier)
 
 
 def _side(picture: Picture, prediction: Prediction, region: Region) -> Side | None:
@@ -352,35 +321,12 @@ def _certainty(prediction: Prediction) -> float:
     return round(prediction.score * 100, 1)
 
 
-def _explain(group: _Group, study: StudyReading, picture: Picture, heatmap: Dataset | None) -> None:
-    """Point from a group to the picture that explains it."""
-    if heatmap is not None and picture.film is study.leading_film:
-        group[0].ContentSequence.append(
-            ImageContentItem(
-                name=codes.VISUAL_EXPLANATION,
-                referenced_sop_class_uid=heatmap.SOPClassUID,
-                referenced_sop_instance_uid=heatmap.SOPInstanceUID,
-                relationship_type=RelationshipTypeValues.CONTAINS,
-            )
-        )
+def _explanation(study: StudyReading, picture: Picture, heatmap: Dataset | None) -> list[Item]:
+    """Where a group's picture is the one that the heatmap explains, a pointer to that."""
+    if heatmap is None or picture.film is not study.leading_film:
+        return []
+    return [image("CONTAINS", codes.VISUAL_EXPLANATION, heatmap.SOPClassUID, heatmap.SOPInstanceUID)]
 
 
-def _comment(group: _Group, text: str) -> None:
-    group[0].ContentSequence.append(_text(codes.COMMENT, text))
-
-
-def _text(name: Code, value: str) -> TextContentItem:
-    return TextContentItem(name, value, relationship_type=RelationshipTypeValues.CONTAINS)
-
-
-def _code(name: Code, value: Code) -> CodeContentItem:
-    return CodeContentItem(
-        name, CodedConcept.from_code(value), relationship_type=RelationshipTypeValues.CONTAINS
-    )
-
-
-def _separate(container: Dataset) -> None:
-    container.ContinuityOfContent = "SEPARATE"
-    for item in container.ContentSequence:
-        if item.ValueType == "CONTAINER":
-            _separate(item)
+def _comment(words: str) -> Item:
+    return text("CONTAINS", codes.COMMENT, words)

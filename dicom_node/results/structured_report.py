@@ -12,7 +12,7 @@ from dicom_node.results.document import hierarchy, refer_to_evidence, refer_to_o
 from dicom_node.results.encoding import quiet
 from dicom_node.results.equipment import author
 from dicom_node.results.frame import begin_result, study_uid
-from dicom_node.results.report_content import report_content
+from dicom_node.results.report_content import write_content
 from dicom_node.results.source import ImageReference, reference_to
 from dicom_node.results.study import Predecessor, StudyReading
 from dicom_node.results.uids import derived_uid
@@ -30,12 +30,10 @@ def build_structured_report(study: StudyReading, heatmap: Dataset | None) -> Dat
     """
     with quiet():
         report = begin_result(study, "report", Comprehensive3DSRStorage, "SR", REPORT_SERIES_NUMBER)
-        root = report_content(study, heatmap)
-        for element in root:
-            report[element.tag] = element
+        pointed_at = write_content(report, study, heatmap)
         _describe_document(report, study)
         pictures = [film.header for film in study.films] + ([] if heatmap is None else [heatmap])
-        refer_to_evidence(report, map(reference_to, pictures))
+        refer_to_evidence(report, map(reference_to, pictures), pointed_at)
     return report
 
 

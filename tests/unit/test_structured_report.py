@@ -7,6 +7,7 @@ from datetime import datetime
 from io import BytesIO
 
 import pytest
+from highdicom.sr import MeasurementReport
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.sr._concepts_dict import concepts
@@ -623,6 +624,25 @@ def test_the_order_of_the_radiograph_is_in_the_report() -> None:
     assert list(report.ReferencedPerformedProcedureStepSequence) == []
 
 
+def test_another_reader_of_tid_1500_finds_groups_regions_and_images() -> None:
+    regions = (RIGHT_LOWER, Region(150, 10, 250, 100))
+    heatmap = build_heatmap(reading(film(likely())), radiograph(), "source")
+    study = reading(film(likely(0.873, *regions, side=Side.BILATERAL)))
+    content = MeasurementReport.from_sequence(
+        [dcmread(BytesIO(encode(build_structured_report(study, heatmap))))]
+    )
+    found = content.get_planar_roi_measurement_groups()
+    assert [group.roi.graphic_type.value for group in found] == ["POLYLINE", "POLYLINE"]
+    assert [group.roi.value[0].tolist() for group in found] == [[40, 180], [150, 10]]
+    assert [group.get_measurements()[0].value for group in found] == [87.3, 87.3]
+    assert found[0].finding_type.meaning == "Pneumonia"
+    assert content.get_observer_contexts()[0].observer_identifying_attributes.name == "CXR_NODE"
+    (unlikely_group,) = MeasurementReport.from_sequence(
+        [dcmread(BytesIO(encode(report_on(film(unlikely())))))]
+    ).get_image_measurement_groups()
+    assert unlikely_group.get_measurements()[0].unit == codes.PERCENT
+
+
 def test_the_readable_report_says_all_of_it_and_nothing_of_the_patient() -> None:
     text = readable_text(report_on(film(likely(), name=NAMES["latin1"])))
     assert text.startswith("PNEUMONIA LIKELY")
@@ -636,7 +656,8 @@ def test_the_readable_report_says_all_of_it_and_nothing_of_the_patient() -> None
 # Of SNOMED, UMLS, UCUM and the languages of RFC 5646, not of the standard's own tables.
 FOREIGN = {
     *(codes.PNEUMONIA, codes.RIGHT_LUNG, codes.LEFT_LUNG, codes.BOTH_LUNGS, codes.PRIORITY, codes.URGENT),
-    *(codes.QUALITATIVE_EVALUATIONS, codes.IMAGES, codes.ENGLISH),
+    *(codes.QUALITATIVE_EVALUATIONS, codes.IMAGES, codes.ENGLISH, codes.PIXELS),
+    *(codes.FINDING_CATEGORY, codes.SOURCE),
 }
 
 
