@@ -28,6 +28,7 @@ from config.sections import (
     WorklistSettings,
 )
 from config.tls import TlsSettings
+from config.web import WebSettings
 
 
 class Settings(Section):
@@ -45,6 +46,7 @@ class Settings(Section):
     results: ResultsSettings = ResultsSettings()
     priors: PriorsSettings = PriorsSettings()
     worklist: WorklistSettings = WorklistSettings()
+    web: WebSettings = WebSettings()
     storage: StorageSettings = StorageSettings()
     retry: RetrySettings = RetrySettings()
     retention: RetentionSettings = RetentionSettings()

@@ -1,7 +1,7 @@
 """What can go wrong in this room.
 
 NodeError
-├── PortUnavailable          stop: the receiver's port cannot be opened
+├── PortUnavailable          stop: the receiver's port or that of the pages cannot be opened
 ├── CertificatesUnusable     stop: a file under [tls] cannot be used; at a change of the files the old ones stay
 ├── HandshakeFailed          reject: a peer that TLS does not let in, or whom it does not let the node trust
 ├── DataSetRefused           reject: what arrived cannot be stored; carries the exact DIMSE status
@@ -23,11 +23,11 @@ class NodeError(Exception):
 
 
 class PortUnavailable(NodeError):
-    """The receiver cannot listen on `host` and `port`; `fault` is the system's word for it."""
+    """The node cannot listen on `host` and `port`, which stand in `section`; `fault` is the system's word for it."""
 
-    def __init__(self, host: str, port: int, fault: str) -> None:
+    def __init__(self, section: str, host: str, port: int, fault: str) -> None:
         super().__init__(
-            f"cannot listen on {host} port {port}: {fault}; change [receiver] host or port, or stop what has it"
+            f"cannot listen on {host} port {port}: {fault}; change {section} host or port, or stop what has it"
         )
         self.host = host
         self.port = port

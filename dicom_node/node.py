@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -37,6 +38,9 @@ from storage.schema import deliveries, fetches, jobs
 from storage.steps import Step
 from storage.verification import check_rights
 
+if TYPE_CHECKING:
+    from dicom_node.web.server import WebServer
+
 STOP_SECONDS = 20.0
 MOST_DEATHS = 10
 """So often may the node be killed over a job until it fails: no image is decoded in this process, so that it is seldom
@@ -52,10 +56,14 @@ class Role(StrEnum):
     RECEIVE = "receive"
     ANALYSE = "analyse"
     DELIVER = "deliver"
+    WEB = "web"
 
 
 class Node:
-    """A running node with some or all of the roles. `address` is set while it receives."""
+    """A running node with some or all of the roles.
+
+    `address` is set while it receives, and `pages` while it has some.
+    """
 
     def __init__(self, settings: Settings, roles: frozenset[Role]) -> None:
         self._settings = settings
@@ -74,6 +82,7 @@ class Node:
         """What is called when no step is under way any more."""
         self._forwarder: Forwarder | None = None
         self.address: tuple[str, int] | None = None
+        self.pages: WebServer | None = None
 
     def start(self) -> None:
         """Start everything; when this returns the port is open and what a killed node left is queued again.
@@ -114,6 +123,8 @@ class Node:
         if Role.RECEIVE in self._roles:
             self._receiver = Receiver(self._settings, self._folder, self._wake_for_images)
             self.address = self._receiver.start()
+        if Role.WEB in self._roles and self._settings.web.enabled:
+            self._prepare_pages()
         for loop in self._loops:
             loop.start()
         self._sweeps.start()
@@ -123,6 +134,8 @@ class Node:
 
     def stop(self) -> None:
         """Stop cleanly: no new associations, the steps under way ended, everything else left for the next start."""
+        if self.pages is not None:
+            self.pages.stop()
         if self._receiver is not None:
             self._receiver.stop()
         self._sweeps.stop()
@@ -185,6 +198,13 @@ class Node:
             if destination.storage_commitment:
                 committer = Committer(settings, destination, self._folder)
                 self._loop(f"commitment of {destination.name}", committer.step)
+
+    def _prepare_pages(self) -> None:
+        """Open the pages."""
+        from dicom_node.web.server import WebServer  # noqa: PLC0415 - half a second, for a node that has none nothing
+
+        self.pages = WebServer(self._settings, self._folder, self._tls, self._wake)
+        self.pages.start()
 
     def _prepare_forwarder(self) -> None:
         """Set up who sends the audit trail to a syslog server, if there is one."""
@@ -255,6 +275,10 @@ class Node:
         loop = Loop(name, step)
         self._loops.append(loop)
         return loop
+
+    def _wake(self) -> None:
+        for loop in self._loops:
+            loop.wake()
 
     def _wake_for_images(self) -> None:
         for loop in self._waiting_for_images:

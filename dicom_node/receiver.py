@@ -112,7 +112,9 @@ class Receiver:
                 may_connect=self._may_connect,
             )
         except OSError as error:
-            raise PortUnavailable(receiver.host, receiver.port, error.strerror or "unknown error") from error
+            raise PortUnavailable(
+                "[receiver]", receiver.host, receiver.port, error.strerror or "unknown error"
+            ) from error
         self._server = server
         threading.Thread(target=server.serve_forever, name="accept", daemon=True).start()
         self._telling.start()

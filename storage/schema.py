@@ -9,6 +9,7 @@
     audit                                     append-only (by triggers), hash-chained
     audit_end                                 one row: how far the trail goes, and what of it was sent
     counts                                    how many rows there are, and in which states (by triggers)
+    people, invitations, sessions             who may look at the pages
 
 Rows stay when the objects they name are removed by retention: they are the proof of where a radiograph ended. So there
 are millions of them in the end, and nothing that a running node asks may look through what is finished: it goes by an
@@ -282,4 +283,35 @@ counts = Table(
     Column("destination", String(64), primary_key=True),
     Column("what", String(32), primary_key=True),
     Column("number", Integer, nullable=False),
+)
+
+people = Table(
+    "people",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("role", String(16), nullable=False),
+    Column("password_hash", String(256), nullable=False),
+    Column("made_at", Float, nullable=False),
+)
+
+invitations = Table(
+    "invitations",
+    metadata,
+    Column("secret_sha256", String(64), primary_key=True),
+    # null: who comes by it chooses one
+    Column("name", String(64)),
+    Column("role", String(16), nullable=False),
+    Column("expires_at", Float, nullable=False),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("secret_sha256", String(64), nullable=False, unique=True),
+    # of somebody in `people`, or of the hospital's single sign-on
+    Column("name", String(64), nullable=False, index=True),
+    Column("role", String(16), nullable=False),
+    Column("begun_at", Float, nullable=False),
+    Column("seen_at", Float, nullable=False, index=True),
 )

@@ -125,16 +125,24 @@ started: list["NodeProcess"] = []
 class NodeProcess:
     """`dicom-node run` as an administrator starts it, with a settings file of its own.
 
-    `settings` are further sections of the file, `of_pacs` further lines of the section of the PACS. In a `with` it
-    runs, and is stopped at the end where it still does.
+    `settings` are further sections of the file, `of_pacs` further lines of the section of the PACS, `web` those of the
+    pages' section. In a `with` it runs, and is stopped at the end where it still does.
     """
 
-    def __init__(self, folder: Path, pacs_port: int | None, settings: str = "", of_pacs: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        pacs_port: int | None,
+        settings: str = "",
+        of_pacs: str = "",
+        web: str = "enabled = false",
+    ) -> None:
         self.folder = folder
         self.port = free_port()
         self.config = folder / "node.toml"
         self._settings = settings
         self._of_pacs = of_pacs
+        self._web = web
         self.write_config(pacs_port)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -178,6 +186,8 @@ name = "elsewhere"
 ae_title = "ELSEWHERE"
 hosts = ["192.0.2.1"]
 {"" if pacs_port is None else pacs}
+[web]
+{self._web}
 [retry]
 deliver_first_seconds = 0.2
 deliver_longest_seconds = 1.0

@@ -42,6 +42,15 @@ def run(arguments: argparse.Namespace) -> int:
     listening = "" if node.address is None else f", listening on {node.address[0]} port {node.address[1]}"
     names = ", ".join(sorted(roles))
     print(f"dicom-node ready: {settings.node.ae_title}{listening} ({names})", file=sys.stderr, flush=True)
+    if node.pages is not None:
+        print(f"pages: {node.pages.url}", file=sys.stderr, flush=True)
+        if node.pages.invitation is not None:
+            print(
+                "pages: on this machine alone until there is an administrator, who comes in once by "
+                f"{node.pages.invitation}",
+                file=sys.stderr,
+                flush=True,
+            )
     signal.sigwait(STOPPING)
     node.stop()
     return 0

@@ -10,8 +10,8 @@ from pydicom.dataset import Dataset
 
 from dicom_node.demo.archive import AE_TITLE, OrthancArchive
 from dicom_node.demo.films import demo_films
+from tests.chromium import Chromium
 from tests.peers import NodeProcess, dicomweb_plugin, tool, wait_for
-from tests.viewer.chromium import Chromium
 from tests.viewer.ohif import HEIGHT, WIDTH, Ohif
 from tests.viewer.web_server import OhifServer
 

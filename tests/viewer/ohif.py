@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from tests.chromium import Chromium
 from tests.peers import wait_for
-from tests.viewer.chromium import Chromium
 
 WIDTH, HEIGHT = 1280, 800
 # the tour for newcomers would lie over the first study

@@ -1,0 +1,41 @@
+"""The application put together: every page and every part of the JSON interface, and what stands before them."""
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+
+from dicom_node.version import package_version
+from dicom_node.web import door, worklist
+from dicom_node.web.access import NobodyKnown, NotAllowed
+from dicom_node.web.context import Context
+from dicom_node.web.pages import FOLDER, on_refusal, refusal, to_the_door
+from dicom_node.web.protection import Protection
+
+PARTS = (door, worklist)
+"""Each has `pages` and `api`."""
+
+
+def application(context: Context) -> ASGIApp:
+    """Return the pages of a node and its JSON interface (its description: ``/api/openapi.json``)."""
+    app = FastAPI(
+        title="DICOM node",
+        version=package_version(),
+        description="The JSON interface of an AI node beside the PACS. It assists, it does not diagnose.",
+        openapi_url="/api/openapi.json",
+        docs_url=None,  # they would load their scripts from elsewhere
+        redoc_url=None,
+    )
+    app.state.context = context
+    for part in PARTS:
+        app.include_router(part.pages)
+        app.include_router(part.api)
+    app.mount("/static", StaticFiles(directory=FOLDER / "static"))
+    app.add_exception_handler(NobodyKnown, lambda request, _: to_the_door(request))
+    app.add_exception_handler(
+        NotAllowed, lambda request, _: refusal(request, 403, "Your role does not allow this.")
+    )
+    for refused in (HTTPException, RequestValidationError):
+        app.add_exception_handler(refused, on_refusal)
+    return Protection(app, larger={}, over_tls=context.settings.web.tls)

@@ -1,0 +1,38 @@
+"""What every page needs of the node that it belongs to."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from config.settings import Settings
+from dicom_node.web.attempts import Attempts
+from storage.folder import DataFolder
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The node as its pages see it.
+
+    Parameters
+    ----------
+    wake
+        Tells worker and senders that there is work.
+    opened
+        Has the pages listen where ``[web] host`` says, now that somebody may look at them; returns their new URL where
+        they are no longer at the old one.
+    """
+
+    settings: Settings
+    folder: DataFolder
+    wake: Callable[[], None]
+    opened: Callable[[], str]
+    attempts: Attempts = field(default_factory=Attempts)
+
+
+def _context(request: Request) -> Context:
+    return cast(Context, request.app.state.context)
+
+
+Here = Annotated[Context, Depends(_context)]

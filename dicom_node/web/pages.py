@@ -1,0 +1,99 @@
+"""How a page is written: templates, what each of them knows, and answers for whoever may not see one."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, RedirectResponse, Response
+from fastapi.templating import Jinja2Templates
+from starlette.exceptions import HTTPException
+
+from dicom_node.version import package_version
+
+FOLDER = Path(__file__).parent
+API = "/api/"
+
+
+def _ago(seconds: float) -> str:
+    """Write a time that has passed as people say it: 40 s, 12 min, 3 h 05, 2 d."""
+    whole = max(0, int(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d}"
+    return f"{whole // 86400} d"
+
+
+def _moment(seconds: float | None, form: str = "%Y-%m-%d %H:%M:%S") -> str:
+    """Write a moment on this machine's clock."""
+    return "" if seconds is None else time.strftime(form, time.localtime(seconds))
+
+
+_templates = Jinja2Templates(directory=FOLDER / "templates")
+_templates.env.filters |= {"ago": _ago, "moment": _moment}
+_templates.env.globals["version"] = package_version()
+
+
+def page(request: Request, template: str, /, status: int = 200, **shown: Any) -> Response:
+    """Write the page of this template; `visitor` is who asks, or None."""
+    shown = {"visitor": getattr(request.state, "visitor", None), **shown}
+    return _templates.TemplateResponse(request, template, shown, status_code=status)
+
+
+def is_live(request: Request) -> bool:
+    """Tell whether a part of a page is asked for by a page that is open."""
+    return request.headers.get("hx-request") == "true"
+
+
+def is_of_api(request: Request) -> bool:
+    """Tell whether a program asks."""
+    return request.url.path.startswith(API)
+
+
+def go_to(request: Request, path: str) -> Response:
+    """Send the browser to another page, after what it asked for was done."""
+    if is_live(request):
+        return Response(status_code=204, headers={"HX-Redirect": path})
+    return RedirectResponse(path, 303)
+
+
+def to_the_door(request: Request) -> Response:
+    """Answer somebody who has not come in."""
+    if is_of_api(request):
+        return JSONResponse({"detail": "log in first"}, 401, {"WWW-Authenticate": "Bearer"})
+    back = "" if is_live(request) or request.method != "GET" else _back(request)
+    return go_to(request, f"/login{back}")
+
+
+def _back(request: Request) -> str:
+    return "?to=" + quote(request.url.path + (f"?{request.url.query}" if request.url.query else ""), safe="")
+
+
+def refusal(
+    request: Request, status: int, sentence: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Answer with what is wrong, in a sentence."""
+    if is_of_api(request):
+        return JSONResponse({"detail": sentence}, status, headers)
+    answer = page(request, "refusal.html", status, sentence=sentence)
+    answer.headers.update(headers or {})
+    return answer
+
+
+def on_refusal(request: Request, error: Exception) -> Response:
+    """Answer what Starlette, FastAPI or a page refuses."""
+    if isinstance(error, RequestValidationError):
+        faults = "; ".join(
+            f"{'.'.join(map(str, each['loc'][1:])) or 'the request'}: {each['msg']}"
+            for each in error.errors()
+        )
+        return refusal(request, 422, faults)
+    if isinstance(error, HTTPException):
+        return refusal(request, error.status_code, str(error.detail), error.headers)
+    raise error

@@ -1,0 +1,120 @@
+"""Where the pages listen: on this machine alone until there is somebody who may look at them."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+import structlog
+import uvicorn
+
+from config.settings import Settings
+from dicom_node.errors import PortUnavailable
+from dicom_node.tls import Tls
+from dicom_node.web.application import application
+from dicom_node.web.context import Context
+from storage import people
+from storage.folder import DataFolder
+from storage.people import Role
+from storage.steps import Step
+
+LOOPBACK = "127.0.0.1"
+EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not bound
+INVITATION_SECONDS = 24 * 3600.0
+WAITING_CONNECTIONS = 128
+MOST_REQUESTS = 200
+"""At once; one more is answered 503."""
+STOP_SECONDS = 5
+
+_log = structlog.get_logger()
+
+
+class WebServer:
+    """Serves the pages from a thread of its own. `wake` tells worker and senders that there is work."""
+
+    def __init__(self, settings: Settings, folder: DataFolder, tls: Tls, wake: Callable[[], None]) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._tls = tls
+        self._application = application(Context(settings, folder, wake, self._open))
+        self._thread = threading.Thread(target=self._run, name="pages", daemon=True)
+        self._socket: socket.socket | None = None
+        self._server: uvicorn.Server | None = None
+        self._stopping = False
+        self.address = "", 0
+        self.invitation: str | None = None
+        """Where the first administrator comes in, for whoever starts the node to see; None: there is one."""
+
+    def start(self) -> None:
+        """Open the port.
+
+        Raises
+        ------
+        PortUnavailable
+            The address is in use, not this machine's, or not for this user.
+        """
+        with self._folder.database.read() as connection:
+            has_administrator = people.has_administrator(connection)
+        web = self._settings.web
+        self._listen(web.host if has_administrator else LOOPBACK, web.port)
+        if not has_administrator:
+            with self._folder.database.write(Step.BY_HAND) as connection:
+                secret = people.invite(connection, Role.ADMINISTRATOR, None, time.time(), INVITATION_SECONDS)
+            self.invitation = f"{self.url}/invitation/{secret}"
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        """Where the pages are."""
+        return self._url(*self.address)
+
+    def _url(self, host: str, port: int) -> str:
+        return f"http{'s' if self._settings.web.tls else ''}://{f'[{host}]' if ':' in host else host}:{port}"
+
+    def stop(self) -> None:
+        """Answer what is being asked, and close the port."""
+        self._stopping = True
+        if self._server is not None:
+            self._server.should_exit = True
+        self._thread.join(2 * STOP_SECONDS)
+
+    def _listen(self, host: str, port: int) -> None:
+        try:
+            family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+            self._socket = socket.create_server((host, port), family=family, backlog=WAITING_CONNECTIONS)
+        except OSError as error:
+            raise PortUnavailable("[web]", host, port, error.strerror or "unknown error") from error
+        self.address = self._socket.getsockname()[:2]
+
+    def _open(self) -> str:
+        """Listen where the settings say, once what is asked now is answered: there is somebody who may look."""
+        host, port = self._settings.web.host, self.address[1]
+        if self.address[0] == host or self._server is None:
+            return ""
+        self._server.should_exit = True
+        return "" if host in EVERYWHERE else self._url(host, port)
+
+    def _run(self) -> None:
+        while not self._stopping and self._socket is not None:
+            self._server = uvicorn.Server(
+                uvicorn.Config(
+                    self._application,
+                    log_config=None,
+                    access_log=False,
+                    server_header=False,
+                    proxy_headers=False,
+                    lifespan="off",
+                    ws="none",
+                    limit_concurrency=MOST_REQUESTS,
+                    timeout_graceful_shutdown=STOP_SECONDS,
+                )
+            )
+            self._server.run(sockets=[self._socket])
+            if self._stopping:
+                return
+            try:
+                self._listen(self._settings.web.host, self.address[1])
+            except PortUnavailable as error:
+                _log.error("pages_not_opened", reason=str(error))
+                self._listen(LOOPBACK, self.address[1])
+            _log.info("pages_opened", address=self.address[0])
