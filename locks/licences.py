@@ -13,7 +13,8 @@ INTRODUCTION = """# Licences
 
 What `pip install` brings beside the node itself, as each distribution states it; written by `make lock` from what is
 installed. PyTorch's build for NVIDIA GPUs brings libraries under NVIDIA's own licences besides (`locks/cuda.txt`); the
-tests' tools (`locks/test.txt`) are not installed with the node.
+tests' tools (`locks/test.txt`) are not installed with the node. Inside the node's own package lies htmx 2.0.11, as its
+makers publish it for npm (`dicom_node/web/static/htmx.min.js`), under the Zero-Clause BSD licence.
 
 | Distribution | Version | Licence |
 |---|---|---|
