@@ -20,15 +20,16 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
+from storage.prepared import Prepared
 from storage.schema import audit, audit_end
 
 START = "0" * 64
 """What stands for the digest before the first record's."""
 
-# a sender waits for its record: built once
-_END = select(audit_end.c.last_id, audit_end.c.digest, audit_end.c.sent_id)
-_APPEND = insert(audit).returning(audit.c.id)
-_MOVE_END = update(audit_end)
+# a sender waits for its record
+_END = Prepared(select(audit_end.c.last_id, audit_end.c.digest, audit_end.c.sent_id))
+_APPEND = Prepared(insert(audit).returning(audit.c.id), "at", "event", "detail", "digest")
+_MOVE_END = Prepared(update(audit_end), "last_id", "digest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +63,16 @@ class Break:
 def append(connection: Connection, at: float, event: str, **detail: Any) -> None:
     """Append one record inside the caller's write transaction, so that it stands or falls with what it tells."""
     digest = _digest(end(connection).digest, at, event, detail)
-    added = connection.execute(_APPEND, {"at": at, "event": event, "detail": detail, "digest": digest})
-    connection.execute(_MOVE_END, {"last_id": added.scalar_one(), "digest": digest})
+    (added,) = _APPEND.rows(
+        connection, {"at": at, "event": event, "detail": json.dumps(detail), "digest": digest}
+    )
+    _MOVE_END.do(connection, {"last_id": added.id, "digest": digest})
 
 
 def end(connection: Connection) -> End:
     """Return how far the trail goes by what was noted with its last record."""
-    return End(*connection.execute(_END).one())
+    (row,) = _END.rows(connection, {})
+    return End(*row)
 
 
 def records(connection: Connection, after_id: int = 0, most: int | None = None) -> Iterator[Record]:

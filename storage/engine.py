@@ -186,7 +186,7 @@ class Database:
         """
         try:
             yield
-        except (IntegrityError, ProgrammingError):
+        except (IntegrityError, ProgrammingError, sqlite3.IntegrityError, sqlite3.ProgrammingError):
             raise
         except DatabaseError as error:
             raise self._remembered(_fault(self.path, step, error.orig)) from None

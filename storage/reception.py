@@ -2,8 +2,7 @@
 
 The functions take a connection and leave the commit to the caller, who may answer the peer only after it.
 
-A sender waits for what stands here, and SQLAlchemy takes longer to build a statement than SQLite to run it: those of
-an instance that is new are built once.
+A sender waits for what stands here: the statements of an instance that is new are prepared.
 """
 
 from collections.abc import Iterable
@@ -13,7 +12,6 @@ from typing import Any
 from sqlalchemy import (
     BindParameter,
     Connection,
-    Row,
     and_,
     bindparam,
     delete,
@@ -26,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.sql import func
 
 from storage import queue
+from storage.prepared import Prepared
 from storage.records import (
     OBJECT_MISSING,
     OWN_RESULT,
@@ -49,40 +48,50 @@ from storage.states import State
 from storage.urgency import hasten, priority_of_study
 
 _UID: BindParameter[str] = bindparam("uid")
-_KNOWN_OBJECT = select(instances.c.object_key, instances.c.object_removed_at.is_(None)).where(
-    instances.c.sop_instance_uid == _UID
+_KNOWN_OBJECT = Prepared(
+    select(instances.c.object_key, instances.c.object_removed_at.is_(None).label("is_kept")).where(
+        instances.c.sop_instance_uid == _UID
+    )
 )
-_KNOWN = select(instances.c.id, instances.c.object_key, instances.c.is_prior, instances.c.source).where(
-    instances.c.sop_instance_uid == _UID
+_KNOWN = Prepared(
+    select(instances.c.id, instances.c.object_key, instances.c.is_prior, instances.c.source).where(
+        instances.c.sop_instance_uid == _UID
+    )
 )
 _IS_OWN_RESULT = or_(
     exists().where(results.c.sop_instance_uid == _UID),
     exists().where(deliveries.c.sent_sop_instance_uid == _UID),
 )
-_ENTERED = insert(instances).returning(instances.c.id)
-_QUEUED = insert(jobs)
+_COLUMNS = tuple(field.name for field in fields(ReceivedInstance))
+_ENTERED = Prepared(insert(instances).returning(instances.c.id), *_COLUMNS, "received_at", "times_received")
+_QUEUED = Prepared(
+    insert(jobs),
+    *("kind", "study_instance_uid", "instance_id", "revision", "priority"),
+    *("state", "attempts", "not_before", "queued_at"),
+)
 _IS_WAITING_REPORT = and_(jobs.c.kind == JobKind.REPORT, jobs.c.state == State.QUEUED)
-_PUT_OFF = (
+_PUT_OFF = Prepared(
     update(jobs)
     .where(jobs.c.study_instance_uid == _UID, _IS_WAITING_REPORT)
     .values(not_before=bindparam("later"))
 )
 _STUDY: BindParameter[str] = bindparam("study")
-_JOBS_OF_STUDY = select(
+_ABOUT_STUDY = select(
     func.min(jobs.c.priority).label("most_urgent"),
     func.max(jobs.c.priority).label("least_urgent"),
     func.max(jobs.c.revision).label("revision"),
     func.count().filter(_IS_WAITING_REPORT).label("waiting_reports"),
     exists().where(instances.c.study_instance_uid == _STUDY, instances.c.is_prior).label("has_earlier_films"),
 ).where(jobs.c.study_instance_uid == _STUDY)
-_JOBS_BESIDE = _JOBS_OF_STUDY.add_columns(_IS_OWN_RESULT.label("is_own_result"))
-_COLUMNS = tuple(field.name for field in fields(ReceivedInstance))
+_JOBS_OF_STUDY = Prepared(_ABOUT_STUDY)
+_JOBS_BESIDE = Prepared(_ABOUT_STUDY.add_columns(_IS_OWN_RESULT.label("is_own_result")))
 
 
 def known_object(connection: Connection, sop_instance_uid: str) -> KnownObject | None:
     """Return the bytes that count for an instance, or None where it was never received."""
-    row = connection.execute(_KNOWN_OBJECT, {"uid": sop_instance_uid}).one_or_none()
-    return None if row is None else KnownObject(*row)
+    for row in _KNOWN_OBJECT.rows(connection, {"uid": sop_instance_uid}):
+        return KnownObject(row.object_key, bool(row.is_kept))
+    return None
 
 
 def receive(
@@ -127,9 +136,10 @@ def _receive(
     *,
     from_archive: bool,
 ) -> Receipt:
-    known = connection.execute(_KNOWN, {"uid": received.sop_instance_uid}).one_or_none()
-    if known is None:
+    rows = _KNOWN.rows(connection, {"uid": received.sop_instance_uid})
+    if not rows:
         return _enter(connection, received, quiet_seconds, now)
+    known = rows[0]
     connection.execute(
         update(instances)
         .where(instances.c.id == known.id)
@@ -177,16 +187,17 @@ def queue_report(connection: Connection, study_instance_uid: str, not_before: fl
     A report that is still queued is put off; one that was claimed already is left alone, and a further revision
     is queued behind it. What was fetched of the study as earlier films is to be read with the others.
     """
-    found = connection.execute(_JOBS_OF_STUDY, {"study": study_instance_uid}).one()
-    report = _report(connection, found, study_instance_uid, not_before, now)
-    if report is not None:
-        connection.execute(_QUEUED, report)
+    (found,) = _JOBS_OF_STUDY.rows(connection, {"study": study_instance_uid})
+    _put_report(connection, found, study_instance_uid, not_before, now)
 
 
-def _report(
-    connection: Connection, found: Row[Any], study_instance_uid: str, not_before: float, now: float
-) -> dict[str, object] | None:
-    """Return the report to be queued, or put off the one that is; `found` are the study's jobs."""
+def _put_report(
+    connection: Connection,
+    found: Any,  # noqa: ANN401 - a row of _ABOUT_STUDY
+    study_instance_uid: str,
+    not_before: float,
+    now: float,
+) -> None:
     if found.has_earlier_films:
         connection.execute(
             update(instances)
@@ -201,10 +212,11 @@ def _report(
             .values(priority=priority)
         )
     if found.waiting_reports:
-        connection.execute(_PUT_OFF, {"uid": study_instance_uid, "later": not_before})
-        return None
-    return _job(
-        JobKind.REPORT, study_instance_uid, not_before, now, priority, revision=(found.revision or 0) + 1
+        _PUT_OFF.do(connection, {"uid": study_instance_uid, "later": not_before})
+        return
+    revision = (found.revision or 0) + 1
+    _QUEUED.do(
+        connection, _job(JobKind.REPORT, study_instance_uid, not_before, now, priority, revision=revision)
     )
 
 
@@ -233,18 +245,17 @@ def _job(
 
 def _enter(connection: Connection, received: ReceivedInstance, quiet_seconds: float, now: float) -> Receipt:
     uid, study = received.sop_instance_uid, received.study_instance_uid
-    beside = connection.execute(_JOBS_BESIDE, {"uid": uid, "study": study}).one()
+    (beside,) = _JOBS_BESIDE.rows(connection, {"uid": uid, "study": study})
     stored_only = OWN_RESULT if beside.is_own_result else received.stored_only
-    instance_id = connection.execute(
-        _ENTERED, _values(received) | {"stored_only": stored_only, "received_at": now, "times_received": 1}
-    ).scalar_one()
+    (entered,) = _ENTERED.rows(
+        connection,
+        _values(received) | {"stored_only": stored_only, "received_at": now, "times_received": 1},
+    )
     if stored_only is None:
         priority = Priority.EARLIER_FILM if received.is_prior else priority_of_study(beside.most_urgent)
-        queued = [_job(JobKind.ANALYSE, study, now, now, priority, instance_id=instance_id)]
+        _QUEUED.do(connection, _job(JobKind.ANALYSE, study, now, now, priority, instance_id=entered.id))
         if not received.is_prior:
-            report = _report(connection, beside, study, now + quiet_seconds, now)
-            queued += [] if report is None else [report]
-        connection.execute(_QUEUED, queued)
+            _put_report(connection, beside, study, now + quiet_seconds, now)
     return Receipt.NEW
 
 

@@ -1,12 +1,9 @@
 """What happens to a radiograph in the database: received, analysed, reported, late, retried."""
 
-import sqlite3
-from contextlib import closing
 from dataclasses import replace
-from typing import Any
 
 import pytest
-from sqlalchemy import event, func, select
+from sqlalchemy import func, select
 
 from storage import ledger, queue, reception, retention, views
 from storage.errors import LeaseLost
@@ -27,6 +24,7 @@ from tests.instances import (
     report,
     result,
 )
+from tests.plans import planned
 
 
 def count(folder: DataFolder, table: object) -> int:
@@ -383,17 +381,8 @@ def test_an_image_retried_by_hand_gets_its_study_a_new_report(folder: DataFolder
 
 def test_the_same_image_again_looks_at_no_jobs_but_those_of_its_study(folder: DataFolder) -> None:
     receive(folder, instance())
-    plans: list[str] = []
-
-    def note(
-        _connection: object, cursor: sqlite3.Cursor, statement: str, values: Any, *_more: object
-    ) -> None:
-        with closing(cursor.connection.cursor()) as beside:
-            plans.extend(row[3] for row in beside.execute("EXPLAIN QUERY PLAN " + statement, values))
-
-    with folder.database.write(Step.BY_HAND) as connection:
-        event.listen(connection, "before_cursor_execute", note)
+    with folder.database.write(Step.BY_HAND) as connection, planned(connection) as plans:
         reception.receive(connection, instance(), 5.0, NOW)
-    of_jobs = [plan for plan in plans if "jobs" in plan]
+    of_jobs = [plan for plan, _ in plans if "jobs" in plan]
     assert of_jobs
     assert all("study_instance_uid=?" in plan for plan in of_jobs)

@@ -5,10 +5,9 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from typing import Any
 
 import pytest
-from sqlalchemy import event, select
+from sqlalchemy import select
 
 from storage import queue, waiting
 from storage.folder import DataFolder
@@ -19,6 +18,7 @@ from storage.states import Event, State, origins
 from storage.steps import Step
 from storage.triggers import TRIGGERS
 from tests.instances import NOW, OWNER, analyse, claim, claimed, instance, receive, report, result
+from tests.plans import planned
 from tests.questions import QUESTIONS, queue_work
 
 ALWAYS_FEW = re.compile(r"SCAN (CONSTANT ROW|counts|audit_end|anon_\d+ VIRTUAL TABLE INDEX 1:)$")
@@ -54,18 +54,7 @@ def working(folder: DataFolder) -> DataFolder:
 
 def plans(folder: DataFolder, name: str) -> Iterator[tuple[str, str]]:
     """Ask, and yield each step of what SQLite does for it, with the statement."""
-    found: list[tuple[str, str]] = []
-
-    def note(
-        _connection: object, cursor: sqlite3.Cursor, statement: str, values: Any, _: object, has_rows: bool
-    ) -> None:
-        with closing(cursor.connection.cursor()) as beside:
-            one = values[0] if has_rows else values
-            rows = beside.execute("EXPLAIN QUERY PLAN " + statement, one).fetchall()
-        found.extend((row[3], statement) for row in rows)
-
-    with folder.database.write(Step.BY_HAND) as connection:
-        event.listen(connection, "before_cursor_execute", note)
+    with folder.database.write(Step.BY_HAND) as connection, planned(connection) as found:
         QUESTIONS[name](connection, time.time())
     yield from found
 
