@@ -1,5 +1,6 @@
 """A result as the bytes of a file (PS3.10): the same object gives the same bytes, in any process."""
 
+import struct
 import warnings
 from contextlib import AbstractContextManager
 from io import BytesIO
@@ -10,6 +11,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from dicom_node.results.uids import derived_uid
 from dicom_node.version import package_version
+from inference.elements import PIXEL_DATA
 
 IMPLEMENTATION_CLASS_UID = derived_uid("implementation", "dicom-node")
 _SHORT_STRING = 16
@@ -29,10 +31,15 @@ def encode(result: Dataset) -> bytes:
     file.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     file.file_meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
     file.file_meta.ImplementationVersionName = implementation_version_name()
+    # the last element of an image and nearly all of it, which pydicom would copy three times
+    pixels = file.pop(PIXEL_DATA).value if PIXEL_DATA in file else None
     content = BytesIO()
     with quiet():
         dcmwrite(content, file, enforce_file_format=True)
-    return content.getvalue()
+    if pixels is None:
+        return content.getvalue()
+    head = struct.pack("<HH2sxxL", PIXEL_DATA >> 16, PIXEL_DATA & 0xFFFF, b"OB", len(pixels))
+    return b"".join((content.getbuffer(), head, pixels))
 
 
 def quiet() -> AbstractContextManager[object]:

@@ -107,5 +107,5 @@ def _write_pixels(image: Dataset, picture: NDArray[np.uint8]) -> None:
     image.HighBit = 7
     image.PixelRepresentation = 0
     pixels = picture.tobytes()
-    image.PixelData = pixels + b"\0" * (len(pixels) % 2)
+    image.PixelData = pixels + b"\0" if len(pixels) % 2 else pixels
     image["PixelData"].VR = "OB"

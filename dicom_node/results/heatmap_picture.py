@@ -45,6 +45,12 @@ _SHADOW: Colour = (0, 0, 0)
 _FIRST_SHOWN = 0.25
 """Attention below this share is not shown."""
 
+_REACH = 2
+"""Cells that a bicubic filter looks at on either side."""
+
+_PORTION_PIXELS = 128 * 1024
+"""What fits into a processor's cache with all that is made of it."""
+
 _LUNG_GREY = 90
 """What the legend's colours lie over."""
 
@@ -114,33 +120,22 @@ def draw_heatmap(
         (rows of film and bands, at least as many columns as the film in it, 3), sRGB.
     """
     shown = _shrunk(pixels, longest_side)
-    film = _overlaid(shown, prediction)
-    width = max(film.width, _NARROWEST)
-    measures = _Measures.of(width, film.height)
-    header = layout(_header(prediction), width - 2 * measures.margin, measures.letters)
-    footer = layout(_footer(card), width - 2 * measures.margin, measures.letters)
-    header_height = total_height(header) + 2 * measures.margin
-    footer_height = total_height(footer) + _legend_height(measures) + 3 * measures.margin
+    rows, columns = shown.shape
+    width = max(columns, _NARROWEST)
+    measures = _Measures.of(width, rows)
+    header = _header_band(prediction, measures, width)
+    footer = _footer_band(card, _LOOKS[prediction.answer], measures, width)
 
-    picture = Image.new("RGB", (width, header_height + film.height + footer_height), _BACKGROUND)
-    left = (width - film.width) // 2
-    picture.paste(film, (left, header_height))
-    draw = ImageDraw.Draw(picture)
-    draw_lines(draw, header, measures.margin, measures.margin)
-    scale = shown.shape[0] / pixels.shape[0], shown.shape[1] / pixels.shape[1]
+    picture = np.empty((header.shape[0] + rows + footer.shape[0], width, 3), np.uint8)
+    top, left = header.shape[0], (width - columns) // 2
+    picture[:top], picture[top + rows :] = header, footer
+    picture[top : top + rows, :left] = picture[top : top + rows, left + columns :] = _BACKGROUND
+    _draw_film(picture[top : top + rows, left : left + columns], shown, prediction)
+    scale = rows / pixels.shape[0], columns / pixels.shape[1]
     for region in prediction.regions:
-        _outline(
-            draw,
-            _scaled(region, *scale),
-            left,
-            header_height,
-            measures,
-            dashed=_LOOKS[prediction.answer].dashed,
-        )
-    top = header_height + film.height + measures.margin
-    _draw_legend(draw, _LOOKS[prediction.answer], measures, width, top)
-    draw_lines(draw, footer, measures.margin, top + _legend_height(measures) + measures.margin)
-    return np.asarray(picture)
+        outlined = _scaled(region, *scale)
+        _outline(picture, outlined, left, top, measures, dashed=_LOOKS[prediction.answer].dashed)
+    return picture
 
 
 def _shrunk(pixels: NDArray[np.float32], longest_side: int) -> NDArray[np.float32]:
@@ -162,12 +157,35 @@ def _scaled(region: Region, rows: float, columns: float) -> Region:
     )
 
 
-def _overlaid(pixels: NDArray[np.float32], prediction: Prediction) -> Image.Image:
-    grey = Image.fromarray((np.clip(pixels, 0, 1) * 255 + 0.5).astype(np.uint8)).convert("RGB")
-    attention = _spread(prediction.attention, grey.size)
+def _draw_film(film: NDArray[np.uint8], pixels: NDArray[np.float32], prediction: Prediction) -> None:
+    """Draw the pixels, and the attention over them where it is shown, into `film`: (rows, columns, 3)."""
+    step = max(1, _PORTION_PIXELS // pixels.shape[1])
+    for row in range(0, pixels.shape[0], step):
+        grey = np.clip(pixels[row : row + step], 0, 1)
+        grey *= 255
+        grey += 0.5
+        levels = grey.astype(np.uint8)
+        for colour in range(3):  # all at once takes five times as long
+            film[row : row + step, :, colour] = levels
+    down, across = _shown(prediction.attention, *pixels.shape)
+    attention = _spread(prediction.attention, pixels.shape[::-1], down, across)
     colours = attention.copy()
     colours.putpalette(colour_scale().tobytes())
-    return Image.composite(colours.convert("RGB"), grey, attention.point(_opacity(_LOOKS[prediction.answer])))
+    below = Image.fromarray(film[down, across])
+    opacity = attention.point(_opacity(_LOOKS[prediction.answer]))
+    film[down, across] = np.asarray(Image.composite(colours.convert("RGB"), below, opacity))
+
+
+def _shown(attention: Attention, rows: int, columns: int) -> tuple[slice, slice]:
+    """The rows and columns of a film that hold all attention which is shown."""
+    down, across = np.nonzero(_grid(attention) > _FIRST_SHOWN - 1 / LEVELS)
+    return _around(down, attention.rows, rows), _around(across, attention.columns, columns)
+
+
+def _around(marked: NDArray[np.intp], cells: int, length: int) -> slice:
+    """The pixels of a side that these of its cells have a part in, once they are laid smoothly over it."""
+    first, last = max(0, int(marked.min()) - _REACH), min(cells, int(marked.max()) + 1 + _REACH)
+    return slice(first * length // cells, -(-last * length // cells))
 
 
 def _opacity(look: _Look) -> list[int]:
@@ -179,11 +197,37 @@ def _opacity(look: _Look) -> list[int]:
     return opacity
 
 
-def _spread(attention: Attention, size: tuple[int, int]) -> Image.Image:
-    """The coarse grid, laid smoothly over the whole film."""
+def _spread(attention: Attention, size: tuple[int, int], down: slice, across: slice) -> Image.Image:
+    """The coarse grid, laid smoothly over a whole film, and of that these rows and columns."""
+    levels = np.rint(_grid(attention) * (LEVELS - 1)).astype(np.uint8)
+    wide, tall = attention.columns / size[0], attention.rows / size[1]
+    return Image.fromarray(levels).resize(
+        (across.stop - across.start, down.stop - down.start),
+        Image.Resampling.BICUBIC,
+        (across.start * wide, down.start * tall, across.stop * wide, down.stop * tall),
+    )
+
+
+def _grid(attention: Attention) -> NDArray[np.float64]:
     grid = np.array(attention.values, dtype=np.float64).reshape(attention.rows, attention.columns)
-    levels = np.rint(np.clip(grid, 0, 1) * (LEVELS - 1)).astype(np.uint8)
-    return Image.fromarray(levels).resize(size, Image.Resampling.BICUBIC)
+    return np.clip(grid, 0, 1)
+
+
+def _header_band(prediction: Prediction, measures: _Measures, width: int) -> NDArray[np.uint8]:
+    lines = layout(_header(prediction), width - 2 * measures.margin, measures.letters)
+    band = Image.new("RGB", (width, total_height(lines) + 2 * measures.margin), _BACKGROUND)
+    draw_lines(ImageDraw.Draw(band), lines, measures.margin, measures.margin)
+    return np.asarray(band)
+
+
+def _footer_band(card: ModelCard, look: _Look, measures: _Measures, width: int) -> NDArray[np.uint8]:
+    lines = layout(_footer(card), width - 2 * measures.margin, measures.letters)
+    legend, margin = _legend_height(measures), measures.margin
+    band = Image.new("RGB", (width, total_height(lines) + legend + 3 * margin), _BACKGROUND)
+    draw = ImageDraw.Draw(band)
+    _draw_legend(draw, look, measures, width, margin)
+    draw_lines(draw, lines, margin, legend + 2 * margin)
+    return np.asarray(band)
 
 
 def _header(prediction: Prediction) -> list[Phrase]:
@@ -205,7 +249,7 @@ def _footer(card: ModelCard) -> list[Phrase]:
 
 
 def _outline(
-    draw: ImageDraw.ImageDraw, region: Region, left: int, top: int, measures: _Measures, *, dashed: bool
+    picture: NDArray[np.uint8], region: Region, left: int, top: int, measures: _Measures, *, dashed: bool
 ) -> None:
     """A thin bright line with a dark one around it, to be seen on lung and on bone."""
     x0, y0 = left + region.left, top + region.top
@@ -213,9 +257,11 @@ def _outline(
     pieces = _dashes(x0, y0, x1, y1, measures.stroke) if dashed else _sides(x0, y0, x1, y1, measures.stroke)
     edge = measures.shadow
     for first_x, first_y, last_x, last_y in pieces:
-        draw.rectangle((first_x - edge, first_y - edge, last_x + edge, last_y + edge), fill=_SHADOW)
-    for piece in pieces:
-        draw.rectangle(piece, fill=OUTLINE)
+        picture[max(first_y - edge, 0) : last_y + edge + 1, max(first_x - edge, 0) : last_x + edge + 1] = (
+            _SHADOW
+        )
+    for first_x, first_y, last_x, last_y in pieces:
+        picture[first_y : last_y + 1, first_x : last_x + 1] = OUTLINE
 
 
 def _sides(x0: int, y0: int, x1: int, y1: int, stroke: int) -> list[_Box]:

@@ -5,12 +5,15 @@ The letters are Pillow's own scalable font, so no font has to be installed where
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 from PIL import ImageDraw, ImageFont
 
 SMALLEST = 12
 """Pixels of letter height below which nobody can read."""
+
+_MEASURES_AT_HAND = 4096
+"""Most words are those of the last picture, and measuring them takes longer than drawing them."""
 
 Colour = tuple[int, int, int]
 
@@ -118,6 +121,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
     return font
 
 
+@lru_cache(_MEASURES_AT_HAND)
 def _measured(text: str, size: int, stroke: float) -> int:
     left, _, right, _ = _font(size).getbbox(text, stroke_width=stroke, anchor="lm")
     return round(right - min(left, 0) + 0.5)
