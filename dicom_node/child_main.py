@@ -34,11 +34,16 @@ MEMORY_BYTES = 4 * 1024**3
 LONGEST_QUESTION = 1024**3  # a study may have any number of films, and the parent is trusted
 
 _SET_PARENT_DEATH_SIGNAL: Final = 1  # prctl(2)
+_TRIM_THRESHOLD: Final = -1  # mallopt(3)
+_MMAP_THRESHOLD: Final = -3
+_KEPT_BYTES: Final = 256 * 1024**2
+_LARGEST_KEPT: Final = 32 * 1024**2  # the most that glibc takes; what is larger goes back to the system
 
 
 def main() -> None:
     """Answer questions."""
     _stand_back()
+    _keep_memory()
     be_discreet()  # from then on the process's own files under /proc are root's
     pipe = Pipe(socket.socket(fileno=os.dup(sys.stdin.fileno())), LONGEST_QUESTION)
     with Path(os.devnull).open(encoding="ascii") as nothing:
@@ -88,6 +93,14 @@ def _stand_back() -> None:
     """Let the system end this process before others and with its parent."""
     Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+
+
+def _keep_memory() -> None:
+    """Use memory again that was freed: a third of a large heatmap's time went into clearing new pages for it."""
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's alone
+    if set_option is not None:
+        set_option(_MMAP_THRESHOLD, _LARGEST_KEPT)
+        set_option(_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
 def _limit_memory() -> None:

@@ -24,7 +24,7 @@ def implementation_version_name() -> str:
 
 def encode(result: Dataset) -> bytes:
     """Encode in Explicit VR Little Endian, which every archive accepts."""
-    file = Dataset(result)
+    file = Dataset(dict(result.items()))
     implicit_vr, little_endian = result.original_encoding
     file.set_original_encoding(implicit_vr, little_endian, result.original_character_set)
     file.file_meta = FileMetaDataset()

@@ -7,6 +7,7 @@ regions.
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TypeAlias
 
 import numpy as np
@@ -159,26 +160,39 @@ def _scaled(region: Region, rows: float, columns: float) -> Region:
 
 def _draw_film(film: NDArray[np.uint8], pixels: NDArray[np.float32], prediction: Prediction) -> None:
     """Draw the pixels, and the attention over them where it is shown, into `film`: (rows, columns, 3)."""
-    step = max(1, _PORTION_PIXELS // pixels.shape[1])
-    for row in range(0, pixels.shape[0], step):
+    rows, columns = pixels.shape
+    down, across = _shown(prediction.attention, rows, columns)
+    attention = _spread(prediction.attention, rows, columns, down, across)
+    tables = _over_grey(_LOOKS[prediction.answer])
+    step = max(1, _PORTION_PIXELS // columns)
+    for row in range(0, rows, step):
         grey = np.clip(pixels[row : row + step], 0, 1)
         grey *= 255
         grey += 0.5
         levels = grey.astype(np.uint8)
+        first, last = max(row, down.start), min(row + step, down.stop)
+        over = attention[first - down.start : max(last, first) - down.start].astype(np.intp) << 8
+        over |= levels[first - row : max(last, first) - row, across]
         for colour in range(3):  # all at once takes five times as long
             film[row : row + step, :, colour] = levels
-    down, across = _shown(prediction.attention, *pixels.shape)
-    attention = _spread(prediction.attention, pixels.shape[::-1], down, across)
-    colours = attention.copy()
-    colours.putpalette(colour_scale().tobytes())
-    below = Image.fromarray(film[down, across])
-    opacity = attention.point(_opacity(_LOOKS[prediction.answer]))
-    film[down, across] = np.asarray(Image.composite(colours.convert("RGB"), below, opacity))
+            if over.size:
+                film[first:last, across, colour] = np.take(tables[colour], over)
+
+
+@cache
+def _over_grey(look: _Look) -> NDArray[np.uint8]:
+    """Red, green and blue, (3, 65536): place 256 a + g is attention of level a over the grey g."""
+    opacity = np.array(_opacity(look))[:, None]
+    colours, grey = colour_scale().T[:, :, None].astype(int), np.arange(LEVELS)
+    blended = np.rint((colours * opacity + grey * (255 - opacity)) / 255)
+    tables: NDArray[np.uint8] = blended.astype(np.uint8).reshape(3, -1)
+    return tables
 
 
 def _shown(attention: Attention, rows: int, columns: int) -> tuple[slice, slice]:
     """The rows and columns of a film that hold all attention which is shown."""
-    down, across = np.nonzero(_grid(attention) > _FIRST_SHOWN - 1 / LEVELS)
+    grid = _grid(attention)
+    down, across = np.nonzero(grid >= min(_FIRST_SHOWN - 1 / LEVELS, grid.max()))
     return _around(down, attention.rows, rows), _around(across, attention.columns, columns)
 
 
@@ -197,15 +211,13 @@ def _opacity(look: _Look) -> list[int]:
     return opacity
 
 
-def _spread(attention: Attention, size: tuple[int, int], down: slice, across: slice) -> Image.Image:
+def _spread(attention: Attention, rows: int, columns: int, down: slice, across: slice) -> NDArray[np.uint8]:
     """The coarse grid, laid smoothly over a whole film, and of that these rows and columns."""
     levels = np.rint(_grid(attention) * (LEVELS - 1)).astype(np.uint8)
-    wide, tall = attention.columns / size[0], attention.rows / size[1]
-    return Image.fromarray(levels).resize(
-        (across.stop - across.start, down.stop - down.start),
-        Image.Resampling.BICUBIC,
-        (across.start * wide, down.start * tall, across.stop * wide, down.stop * tall),
-    )
+    tall, wide = attention.rows / rows, attention.columns / columns
+    size = across.stop - across.start, down.stop - down.start
+    part = across.start * wide, down.start * tall, across.stop * wide, down.stop * tall
+    return np.asarray(Image.fromarray(levels).resize(size, Image.Resampling.BICUBIC, part))
 
 
 def _grid(attention: Attention) -> NDArray[np.float64]:
