@@ -103,6 +103,8 @@ data_dir = "data"
 host = "127.0.0.1"
 port = {port}
 study_quiet_seconds = 0
+[web]
+port = 0
 [model]
 engine = "onnxruntime"
 uncertain = [0, 0]

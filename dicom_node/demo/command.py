@@ -96,6 +96,9 @@ data_dir = "data"
 port = 0                            # any that is free
 study_quiet_seconds = 0.5
 
+[web]
+port = 0                            # as above
+
 [[sources]]
 name = "modality"
 ae_title = "{SENDER_AE_TITLE}"

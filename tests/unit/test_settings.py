@@ -488,7 +488,7 @@ def test_printed_it_is_one_line_for_each_fault_and_each_names_the_file(load: Any
         (
             "port = 1",
             "port",
-            'did you mean "port" in [receiver] or "port" in [[destinations]] or "port" in [[hl7]]?',
+            'did you mean "port" in [receiver] or "port" in [[destinations]] or "port" in [[hl7]] or "port" in [web]?',
         ),
         ("[storage]\nzzz = 1", "storage.zzz", "here are allowed: minimum_free_megabytes"),
         (destination() + "prot = 1", "destinations[0].prot", 'did you mean "port"?'),
