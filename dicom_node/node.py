@@ -67,7 +67,7 @@ class Node:
 
     def __init__(self, settings: Settings, roles: frozenset[Role]) -> None:
         self._settings = settings
-        self._roles = roles
+        self._roles = roles if settings.web.enabled else roles - {Role.WEB}
         self._tls = Tls(settings.tls)
         self._folder = DataFolder(settings.node.data_dir)
         self._owner = f"{socket.gethostname()}:{os.getpid()}"
@@ -123,7 +123,7 @@ class Node:
         if Role.RECEIVE in self._roles:
             self._receiver = Receiver(self._settings, self._folder, self._wake_for_images)
             self.address = self._receiver.start()
-        if Role.WEB in self._roles and self._settings.web.enabled:
+        if Role.WEB in self._roles:
             self._prepare_pages()
         for loop in self._loops:
             loop.start()
@@ -163,7 +163,7 @@ class Node:
         _log.info("node_stopped", role=sorted(self._roles))
 
     def _say_what_is_not_kept(self, machine: promises.Machine) -> None:
-        shares_database = self._roles != frozenset(Role)
+        shares_database = not self._roles >= {Role.RECEIVE, Role.ANALYSE, Role.DELIVER}
         for sentence in (
             *promises.not_kept(self._settings.node.data_dir, machine, shares_database=shares_database),
             *promises.of_database(self._folder.database.pragmas()),
