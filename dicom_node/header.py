@@ -20,6 +20,7 @@ from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
 from config.sections import LimitsSettings
+from dicom_node.character_set import shown
 from dicom_node.errors import DataSetRefused
 from inference.dicom_file import DEFAULT_LIMITS, open_dicom
 from inference.elements import UNDEFINED, BeyondLimits, Element, Encoding, elements
@@ -46,19 +47,26 @@ _TAGS = {
         "SOPInstanceUID",
         "AccessionNumber",
         "Manufacturer",
+        "ManufacturerModelName",
         "StudyDate",
         "PatientID",
         "IssuerOfPatientID",
         "PatientBirthDate",
+        "PatientName",
+        "SpecificCharacterSet",
         "StudyInstanceUID",
         "SeriesInstanceUID",
         "TransferSyntaxUID",
+        "ViewPosition",
         "MediaStorageSOPClassUID",
         "MediaStorageSOPInstanceUID",
     )
 }
 _NEEDED = frozenset(_TAGS.values())
 _IDENTIFIER_LENGTH = 64
+LONGEST_NAME = 3 * 64 + 2
+"""Characters: a name in three ways of writing, with = between them (PS3.5 6.2)."""
+_DEVICE = ("Manufacturer", "ManufacturerModelName")
 _DATE = re.compile(r"[0-9]{4}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])", re.ASCII)
 # Archives hold UIDs with leading zeros in a component; they are illegal and harmless.
 _UID = re.compile(r"(?=.{1,64}\Z)[0-9]+(\.[0-9]+)*", re.ASCII)
@@ -69,7 +77,8 @@ class Identity:
     """What a data set says it is. UIDs hold digits and dots only; `accession_number` has at most 64 characters.
 
     What tells whose it is, and of when, is empty where it is longer than the standard allows, or no date: shortened,
-    two patients might be one.
+    two patients might be one. `patient_name`, `view_position` and `device` (its manufacturer and model) are for people
+    to see: what cannot be shown of them is left out.
 
     `is_ordered_urgently`: the order behind the image asks for haste, by its Requested Procedure Priority (0040,1003),
     PS3.3 C.4.11; where that cannot be read it asks for none, and the image has its identity all the same.
@@ -84,7 +93,10 @@ class Identity:
     patient_id: str
     issuer_of_patient_id: str
     patient_birth_date: str
+    patient_name: str
     study_date: str
+    view_position: str
+    device: str
     transfer_syntax_uid: str
     is_ordered_urgently: bool
 
@@ -126,7 +138,10 @@ def read_identity(path: Path, limits: LimitsSettings = DEFAULT_LIMITS) -> Identi
         patient_id=_identifier(header, "PatientID"),
         issuer_of_patient_id=_identifier(header, "IssuerOfPatientID"),
         patient_birth_date=_date(header, "PatientBirthDate"),
+        patient_name=_shown(header, "PatientName")[:LONGEST_NAME],
         study_date=_date(header, "StudyDate"),
+        view_position=_shown(header, "ViewPosition")[:16],
+        device=" ".join(filter(None, (_shown(header, word)[:64] for word in _DEVICE))),
         transfer_syntax_uid=_uid(meta, "TransferSyntaxUID"),
         is_ordered_urgently=is_ordered_urgently,
     )
@@ -237,6 +252,10 @@ def _text(header: Values, keyword: str, encoding: str = "ascii") -> str:
 
 def _text_of(value: bytes, encoding: str = "ascii") -> str:
     return value.decode(encoding, "replace").strip(" \0")
+
+
+def _shown(header: Values, keyword: str) -> str:
+    return shown(header.get(_TAGS[keyword], b""), _text(header, "SpecificCharacterSet"))
 
 
 def _identifier(header: Values, keyword: str) -> str:

@@ -133,7 +133,10 @@ class Intake:
             patient_id=identity.patient_id,
             issuer_of_patient_id=identity.issuer_of_patient_id,
             patient_birth_date=identity.patient_birth_date,
+            patient_name=identity.patient_name,
             study_date=identity.study_date,
+            view_position=identity.view_position,
+            device=identity.device,
             is_prior=origin.is_prior,
         )
         try:

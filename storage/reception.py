@@ -164,7 +164,7 @@ def _receive(
         connection.execute(
             update(instances)
             .where(instances.c.id == known.id)
-            .values(received_at=now, object_removed_at=None)
+            .values(received_at=now, object_removed_at=None, patient_name=received.patient_name)
         )
         failed = select(jobs.c.id).where(jobs.c.instance_id == known.id, jobs.c.state == State.FAILED)
         queue.retry_by_hand(connection, jobs, list(connection.execute(failed).scalars()), now)

@@ -65,7 +65,8 @@ class ReceivedInstance:
     """One instance whose bytes are safe in the object store under `object_key`.
 
     `stored_only` is None where it is to be analysed, else the reason why it is only kept. `is_prior`: it was fetched as
-    an earlier film of a patient, is analysed and not reported. `study_date` is as DICOM writes it, or empty.
+    an earlier film of a patient, is analysed and not reported. `study_date` is as DICOM writes it, or empty; so are
+    `patient_name` (PS3.5 6.2.1) and `view_position`. `device` are its manufacturer and model.
     """
 
     sop_instance_uid: str
@@ -81,7 +82,10 @@ class ReceivedInstance:
     patient_id: str = ""
     issuer_of_patient_id: str = ""
     patient_birth_date: str = ""
+    patient_name: str = ""
     study_date: str = ""
+    view_position: str = ""
+    device: str = ""
     is_prior: bool = False
 
 

@@ -1,7 +1,8 @@
 """Removing what has served: the objects of studies that are finished, delivered and old enough, or in the way.
 
-Rows stay: they are the proof of where a radiograph ended. What is not yet delivered, failed and waiting for a
-person, or still in work is never removed, however old it is or however full the disk.
+Rows stay: they are the proof of where a radiograph ended; the patient's name goes from them. What is not yet
+delivered, failed and waiting for a person, or still in work is never removed, however old it is or however full the
+disk.
 """
 
 from collections.abc import Callable
@@ -161,14 +162,14 @@ def _is_finished(study: ColumnElement[str], received_before: float) -> list[Colu
 def _mark_removed(connection: Connection, study_instance_uid: str, now: float) -> list[str]:
     of_study = instances.c.study_instance_uid == study_instance_uid
     keys: list[str] = []
-    for table, condition in (
-        (instances, of_study),
-        (results, results.c.study_instance_uid == study_instance_uid),
+    for table, condition, forgotten in (
+        (instances, of_study, {"patient_name": ""}),
+        (results, results.c.study_instance_uid == study_instance_uid, {}),
     ):
         keys += connection.execute(
             update(table)
             .where(condition, table.c.object_removed_at.is_(None))
-            .values(object_removed_at=now)
+            .values(object_removed_at=now, **forgotten)
             .returning(table.c.object_key)
         ).scalars()
     return keys

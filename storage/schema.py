@@ -97,7 +97,12 @@ instances = Table(
     Column("patient_id", String(64), nullable=False, server_default=""),
     Column("issuer_of_patient_id", String(64), nullable=False, server_default=""),
     Column("patient_birth_date", String(8), nullable=False, server_default=""),
+    # for people to see, as long as the image is kept
+    Column("patient_name", String(194), nullable=False, server_default=""),
     Column("study_date", String(8), nullable=False, server_default=""),
+    Column("view_position", String(16), nullable=False, server_default=""),
+    # its manufacturer and model
+    Column("device", String(129), nullable=False, server_default=""),
     # fetched as an earlier film of a patient: analysed, and not reported
     Column("is_prior", Boolean, nullable=False, server_default=false()),
     Column("object_key", OBJECT_KEY, nullable=False, index=True),

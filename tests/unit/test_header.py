@@ -65,6 +65,62 @@ def test_an_object_under_another_name_than_its_own_is_refused(tmp_path: Path) ->
     assert refused.value.status == DOES_NOT_MATCH
 
 
+NAMES = [
+    ("", "Kowalska^Ewa", "Kowalska^Ewa"),
+    ("ISO_IR 100", "Müller^Jürgen", "Müller^Jürgen"),
+    ("ISO_IR 192", "Żółć^Łukasz", "Żółć^Łukasz"),
+    ("ISO_IR 144", "Жук^Яна", "Жук^Яна"),
+    ("GB18030", "Wang^XiaoDong=王^小东", "Wang^XiaoDong=王^小东"),
+    (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎=やまだ^たろう", "Yamada^Tarou=山田^太郎=やまだ^たろう"),
+    (["", "ISO 2022 IR 149"], "Hong^Gildong=洪^吉洞=홍^길동", "Hong^Gildong=洪^吉洞=홍^길동"),
+    ("ISO_IR 100", "A" * 300, "A" * 194),
+]
+
+
+@pytest.mark.parametrize(("character_set", "written", "expected"), NAMES)
+def test_a_name_is_read_by_its_character_set(
+    tmp_path: Path, character_set: str | list[str], written: str, expected: str
+) -> None:
+    film = chest_film(SpecificCharacterSet=character_set, PatientName=written)
+    path = write(film, tmp_path / "film.dcm")
+    assert read_identity(path).patient_name == expected
+
+
+@pytest.mark.parametrize(
+    ("character_set", "raw", "expected"),
+    [
+        (b"ISO_IR 999", b"M\xfcller", "Müller"),  # unknown: Latin-1, as pydicom takes it
+        (b"ISO_IR 192", b"M\xfcller", "M\ufffdller"),
+        (b"ISO_IR 192", b"\x1b$B\xff\x00Mu", "$B\ufffdMu"),
+        (b"\\ISO 2022 IR 87", b"\x1b$B;3\x1b(B^\x1b", "山^"),
+        (b"utf_8_sig\\zip", b"A\x1bB\n\x07C", "ABC"),
+        (b"", b"Doe^\xe2\x80\xaeJane\x00 ", "Doe^â\xaeJane"),
+    ],
+)
+def test_a_name_in_no_character_set_is_read_as_far_as_it_can_be(
+    tmp_path: Path, character_set: bytes, raw: bytes, expected: str
+) -> None:
+    film = chest_film(SpecificCharacterSet="ISO_IR 100", PatientName="N" * (len(raw) + len(raw) % 2))
+    content = encoded(film).replace(b"CS\x0a\x00ISO_IR 100", b"CS" + _value(character_set))
+    path = tmp_path / "film.dcm"
+    path.write_bytes(content.replace(b"N" * (len(raw) + len(raw) % 2), raw + b" " * (len(raw) % 2)))
+    assert read_identity(path).patient_name == expected
+
+
+def _value(raw: bytes) -> bytes:
+    padded = raw + b" " * (len(raw) % 2)
+    return len(padded).to_bytes(2, "little") + padded
+
+
+def test_view_and_device_are_read(tmp_path: Path) -> None:
+    film = chest_film(ViewPosition="LATERAL", Manufacturer="Röntgen AG", ManufacturerModelName=" DX 7")
+    identity = read_identity(write(film, tmp_path / "film.dcm"))
+    assert (identity.view_position, identity.device) == ("LATERAL", "Röntgen AG DX 7")
+    film = chest_film(without=["ViewPosition", "Manufacturer", "ManufacturerModelName"])
+    identity = read_identity(write(film, tmp_path / "film.dcm"))
+    assert (identity.view_position, identity.device) == ("", "")
+
+
 def test_a_deflate_bomb_is_not_inflated(tmp_path: Path) -> None:
     start = encoded(chest_film(), DeflatedExplicitVRLittleEndian)
     meta_length = int.from_bytes(start[140:144], "little") + 144

@@ -8,7 +8,7 @@ from storage.engine import Database
 from storage.folder import DataFolder
 from storage.objects import ObjectStore
 from storage.records import Difference, Receipt
-from storage.schema import deliveries, jobs, results
+from storage.schema import deliveries, instances, jobs, results
 from storage.states import State
 from storage.steps import Step
 from tests.instances import NOW, OWNER, analyse, claim_delivery, instance, receive, report, result
@@ -42,6 +42,17 @@ def test_a_finished_delivered_and_old_study_loses_its_objects(delivered: tuple[D
     assert not folder.objects.path(radiograph).exists()
     assert not folder.objects.path(made).exists()
     assert sweep(folder) == 0
+
+
+def test_the_patients_name_goes_with_the_image(folder: DataFolder) -> None:
+    kept = folder.objects.put(b"radiograph").key
+    receive(folder, instance(object_key=kept, patient_name="Kowalska^Ewa", patient_id="P1", stored_only="x"))
+    with folder.database.read() as connection:
+        named = select(instances.c.patient_name, instances.c.patient_id)
+        assert connection.execute(named).one() == ("Kowalska^Ewa", "P1")
+    assert sweep(folder) == 1
+    with folder.database.read() as connection:
+        assert connection.execute(named).one() == ("", "P1")
 
 
 def test_results_of_a_study_whose_images_were_moved_to_another_go_as_well(
