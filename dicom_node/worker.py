@@ -8,6 +8,7 @@ that the settings allow: an image that hangs, eats memory or kills its process t
 import random
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import cast
 
@@ -15,6 +16,7 @@ import structlog
 
 from config.peers import ResultKind
 from config.settings import Settings
+from dicom_node.checked_films import CheckedFilms
 from dicom_node.child import START_SECONDS, AnalysisProcess
 from dicom_node.errors import DEADLINE_EXCEEDED, AnalysisDied, AnalysisFailed, ModelRefused
 from dicom_node.results.study import Predecessor, PriorAnswer
@@ -105,6 +107,8 @@ class Worker:
         self._clock = clock
         self._retries = retries
         self._ending = False
+        self._films = CheckedFilms(folder.objects)
+        self._checking = ThreadPoolExecutor(1)  # while the child looks at them
         self._process = AnalysisProcess(settings, card, RETRIES_NICENESS if retries else NICENESS)
         self._lease_seconds = lease_seconds(settings)
         self._policy = analysis_policy(settings.retry)
@@ -117,6 +121,7 @@ class Worker:
     def close(self) -> None:
         """End the analysing process."""
         self._process.stop()
+        self._checking.shutdown()
 
     def step(self) -> float:
         """Do the most urgent job, if one is due; return after how many seconds to come back.
@@ -194,8 +199,12 @@ class Worker:
         self._held = None
 
     def _analyse(self, job: Job, started: float) -> None:
-        path = self._folder.objects.require(cast(str, job.object_key))
-        outcome = self._process.analyse(path, self._seconds_for(job))
+        key = cast(str, job.object_key)
+        checked = self._checking.submit(self._films.path, key)
+        try:
+            outcome = self._process.analyse(self._folder.objects.path(key), self._seconds_for(job))
+        finally:
+            checked.result()  # of other bytes than those that came, whatever was found does not count
         now = self._clock()
         with self._folder.database.write(Step.IMAGE_ANALYSED) as connection:
             if isinstance(outcome, NotAnalysable):
@@ -233,7 +242,7 @@ class Worker:
         task = StudyTask(
             films=tuple(
                 AnalysedFilm(
-                    self._folder.objects.require(instance.object_key),
+                    self._films.path(instance.object_key),
                     _outcome(instance),
                     # a first report has the same names as one that `process` makes
                     instance.object_key if revision > 1 else "",

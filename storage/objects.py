@@ -63,7 +63,7 @@ class ObjectStore:
         except OSError as error:
             discard(path)
             raise StorageUnavailable(f"{self.incoming}: {error.strerror}") from error
-        return self.adopt(path)
+        return self.adopt(path, known_key=hashlib.sha256(content).hexdigest())
 
     def copy(self, source: Self, key: str) -> None:
         """Keep a copy of another store's object. It survives a power loss when this returns.
