@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Self
 
 from storage.errors import ObjectMissing, StorageUnavailable
+from storage.writeback import begin_writing
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,10 @@ class ObjectStore:
     # each of these is a step of `storage.steps`, as are `sync_folder`, `remove` and `remove_leftovers`
 
     def _write(self, path: Path, content: bytes) -> None:
-        path.write_bytes(content)
+        with path.open("wb") as file:
+            file.write(content)
+            file.flush()
+            begin_writing(file.fileno(), 0, len(content))  # while it is hashed
 
     def _sync(self, path: Path, known_key: str | None) -> StoredObject:
         with path.open("r+b") as file:
