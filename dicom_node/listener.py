@@ -57,4 +57,5 @@ def stop_waiting(event: evt.Event) -> None:
 def give_up_waiting(event: evt.Event) -> None:
     """End the association of a connection that was closed before anything was asked for (EVT_CONN_CLOSE)."""
     if event.assoc.requestor.primitive is None:
-        event.assoc.dul.to_user_queue.put(None)  # what it gets when the time is over
+        waiting: Any = event.assoc.dul.to_user_queue
+        waiting.put(None)  # what it gets when the time is over
