@@ -8,7 +8,7 @@ sequences cost an entry in a list, and both the number of elements and the depth
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, NamedTuple
 
 from pydicom.datadict import dictionary_VR
 
@@ -27,8 +27,7 @@ class BeyondLimits(ValueError):
     """The data set has more elements, or sequences nested deeper, than is read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
+class Element(NamedTuple):
     """Where an element of the data set lies: `start` is its first byte, `value` that of its value.
 
     `vr` is empty where the data set does not say it, `depth` is 0 outside of all sequences, and `within` the tag of the
