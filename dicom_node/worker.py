@@ -38,7 +38,7 @@ from storage.records import (
     StoredPrediction,
 )
 from storage.schema import jobs
-from storage.states import State
+from storage.states import CAME_TO_NOTHING, State
 from storage.steps import Step
 
 POLL_SECONDS = 1.0
@@ -385,7 +385,7 @@ def _prior(prediction: PriorPrediction, card: ModelCard) -> PriorAnswer:
 
 def _outcome(instance: AnalysedInstance) -> Outcome | None:
     """Return what the analysis found, from its row; None where it failed."""
-    if instance.state is State.FAILED:
+    if instance.state in CAME_TO_NOTHING:
         return None
     stored = instance.prediction
     if stored is None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, case, delete, insert, or_, select, update
 
+from storage.pauses import Scope, is_paused
 from storage.schema import commitment_requests, deliveries, results
 from storage.states import Event, State, origins, target
 
@@ -38,8 +39,9 @@ class Request:
 
 
 def due(connection: Connection, destination: str, now: float, most: int) -> list[Awaited]:
-    """Return at most `most` deliveries to be asked about now, longest due first."""
-    return _awaited(connection, destination, deliveries.c.not_before <= now, most)
+    """Return at most `most` deliveries to be asked about now, longest due first; none while it is paused."""
+    is_due = (deliveries.c.not_before <= now) & ~is_paused(Scope.DESTINATION, destination)
+    return _awaited(connection, destination, is_due, most)
 
 
 def asked(

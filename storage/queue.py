@@ -27,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.sql import func
 
 from storage.errors import LeaseLost
+from storage.pauses import Scope, is_paused
 from storage.records import Delivery, Fetch, Job, JobKind, Priority, Result
 from storage.schema import IS_QUEUED, deliveries, fetches, instances, jobs, results
 from storage.states import ARRIVED, OPEN, Event, State, origins, target
@@ -37,6 +38,13 @@ RESULT_COLUMNS = tuple(results.c[field.name] for field in fields(Result))
 
 NO_SOP_CLASS = ""
 """What a message has."""
+
+FOR_A_PERSON: dict[Table, tuple[State, ...]] = {
+    jobs: (State.FAILED,),
+    deliveries: (State.FAILED, State.REJECTED),
+}
+"""What waits for one. A job that was rejected is an answer: the image is not analysable. A delivery that was is an
+answer that nobody got."""
 
 DIED = "worker_died"
 """The reason of a row whose worker did not come back."""
@@ -75,7 +83,11 @@ def _claim_job(
     *,
     retries: bool,
 ) -> Job | None:
-    conditions = [*of_worker(kind, priority, retries=retries), jobs.c.is_blocked.is_(False)]
+    conditions = [
+        *of_worker(kind, priority, retries=retries),
+        jobs.c.is_blocked.is_(False),
+        ~is_paused(Scope.ANALYSIS),
+    ]
     row = _claim(connection, jobs, conditions, owner, now, lease_seconds)
     if row is None:
         return None
@@ -117,7 +129,11 @@ def claim_delivery(
         earlier.c.destination == deliveries.c.destination,
         earlier.c.state.in_(OPEN),
     )
-    conditions = [deliveries.c.destination == destination, ~is_preceded]
+    conditions = [
+        deliveries.c.destination == destination,
+        ~is_preceded,
+        ~is_paused(Scope.DESTINATION, destination),
+    ]
     for priority in Priority:
         mine = [*conditions, deliveries.c.priority == priority]
         row = _claim(connection, deliveries, mine, owner, now, lease_seconds)
@@ -153,7 +169,7 @@ def claim_delivery(
 
 def claim_fetch(connection: Connection, owner: str, now: float, lease_seconds: float) -> Fetch | None:
     """Claim the fetch that has been due for longest, or None."""
-    row = _claim(connection, fetches, [], owner, now, lease_seconds)
+    row = _claim(connection, fetches, [~is_paused(Scope.EVERYTHING)], owner, now, lease_seconds)
     return None if row is None else Fetch(*(row[field.name] for field in fields(Fetch)))
 
 
@@ -272,13 +288,13 @@ def corrected(connection: Connection, instance_id: int, now: float) -> None:
     )
 
 
-def dismiss(connection: Connection, delivery_ids: list[int], now: float) -> list[int]:
-    """End deliveries that failed or were refused, at a person's word, and return the ids of those that were."""
+def dismiss(connection: Connection, table: Table, row_ids: list[int], now: float) -> list[int]:
+    """End what waits for a person, at that person's word, and return the ids of those rows."""
     rows = connection.execute(
-        update(deliveries)
-        .where(deliveries.c.id.in_(each_of(delivery_ids)), deliveries.c.state.in_(origins(Event.DISMISS)))
+        update(table)
+        .where(table.c.id.in_(each_of(row_ids)), table.c.state.in_(FOR_A_PERSON[table]))
         .values(state=target(Event.DISMISS), ended_at=now)
-        .returning(deliveries.c.id)
+        .returning(table.c.id)
     )
     return sorted(rows.scalars())
 

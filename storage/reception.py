@@ -44,7 +44,7 @@ from storage.schema import (
     results,
     shadow_answers,
 )
-from storage.states import State
+from storage.states import CAME_TO_NOTHING, State
 from storage.urgency import hasten, priority_of_study
 
 _UID: BindParameter[str] = bindparam("uid")
@@ -166,7 +166,7 @@ def _receive(
             .where(instances.c.id == known.id)
             .values(received_at=now, object_removed_at=None, patient_name=received.patient_name)
         )
-        failed = select(jobs.c.id).where(jobs.c.instance_id == known.id, jobs.c.state == State.FAILED)
+        failed = select(jobs.c.id).where(jobs.c.instance_id == known.id, jobs.c.state.in_(CAME_TO_NOTHING))
         queue.retry_by_hand(connection, jobs, list(connection.execute(failed).scalars()), now)
         queue_report(connection, received.study_instance_uid, now + quiet_seconds, now)
         receipt = Receipt.NEW
@@ -366,7 +366,7 @@ def _queue_what_missed_it(connection: Connection, instance_id: int, quiet_second
             # any kind: with it SQLite goes by the study, and not through all that failed
             jobs.c.kind.in_(JobKind),
             or_(jobs.c.instance_id == instance_id, jobs.c.kind == JobKind.REPORT),
-            jobs.c.state == State.FAILED,
+            jobs.c.state.in_(CAME_TO_NOTHING),
             jobs.c.reason == OBJECT_MISSING,
         )
     ).all()

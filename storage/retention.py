@@ -28,7 +28,7 @@ from storage.states import DELIVERY_FINISHED, State
 from storage.steps import Step
 
 STUDIES_AT_ONCE = 50
-JOB_FINISHED = (State.DONE, State.REJECTED)
+JOB_FINISHED = (State.DONE, State.REJECTED, State.DISMISSED)
 
 
 def remove_finished(

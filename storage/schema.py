@@ -9,6 +9,7 @@
     audit                                     append-only (by triggers), hash-chained
     audit_end                                 one row: how far the trail goes, and what of it was sent
     counts                                    how many rows there are, and in which states (by triggers)
+    pauses                                    what a person has stopped for a while
     people, invitations, sessions             who may look at the pages
 
 Rows stay when the objects they name are removed by retention: they are the proof of where a radiograph ended. So there
@@ -288,6 +289,17 @@ counts = Table(
     Column("destination", String(64), primary_key=True),
     Column("what", String(32), primary_key=True),
     Column("number", Integer, nullable=False),
+)
+
+pauses = Table(
+    "pauses",
+    metadata,
+    Column("scope", String(16), primary_key=True),
+    # empty unless it is of one
+    Column("destination", String(64), primary_key=True),
+    Column("since", Float, nullable=False),
+    Column("user", String(64), nullable=False),
+    Column("reason", String(256), nullable=False),
 )
 
 people = Table(

@@ -65,6 +65,7 @@ TRANSITIONS = MappingProxyType(
         (State.DONE, Event.CORRECTED): State.QUEUED,
         (State.REJECTED, Event.CORRECTED): State.QUEUED,
         (State.FAILED, Event.CORRECTED): State.QUEUED,
+        (State.DISMISSED, Event.CORRECTED): State.QUEUED,
         (State.FAILED, Event.OPERATOR_RETRIES): State.QUEUED,
         (State.REJECTED, Event.OPERATOR_RETRIES): State.QUEUED,
         (State.DISMISSED, Event.OPERATOR_RETRIES): State.QUEUED,
@@ -73,9 +74,7 @@ TRANSITIONS = MappingProxyType(
     }
 )
 
-JOB_STATES = tuple(
-    state for state in State if state not in (State.DELIVERED, State.COMMITTED, State.DISMISSED)
-)
+JOB_STATES = tuple(state for state in State if state not in (State.DELIVERED, State.COMMITTED))
 """Where a job or a fetch can stand: what it made is delivered by others."""
 
 OPEN = (State.QUEUED, State.RUNNING)
@@ -83,6 +82,9 @@ OPEN = (State.QUEUED, State.RUNNING)
 
 ARRIVED = (State.DONE, State.DELIVERED, State.COMMITTED)
 """States of a delivery in which the destination has said that it has the object."""
+
+CAME_TO_NOTHING = (State.FAILED, State.DISMISSED)
+"""States of a job without an answer, whether a person has looked or not."""
 
 DELIVERY_FINISHED = (State.DONE, State.COMMITTED, State.DISMISSED)
 """States of a delivery that needs its result no more."""

@@ -2,10 +2,13 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, case, func, or_, select
 
+from storage.pauses import all_pauses
+from storage.queue import FOR_A_PERSON
 from storage.records import JobKind, Priority
 from storage.schema import (
     IS_OPEN,
@@ -25,15 +28,11 @@ from storage.urgency import study_priority
 LONGEST_NUMBER = 18
 """Digits of an id: more do not fit into the database's integers."""
 
-# A job that was rejected is an answer: the image is not analysable. A delivery that was is an answer that nobody got.
-_FOR_A_PERSON: dict[Table, tuple[State, ...]] = {
-    jobs: (State.FAILED,),
-    deliveries: (State.FAILED, State.REJECTED),
-}
-
 
 def status(connection: Connection, now: float) -> dict[str, Any]:
-    """Return the queue in numbers: instances received, jobs and deliveries by state, and the oldest wait."""
+    """Return the queue in numbers: instances received, jobs and deliveries by state, what is paused, and the oldest
+    wait.
+    """
     waiting = [since for table in (jobs, deliveries) if (since := _oldest(connection, table)) is not None]
     counted = _counted(connection)
     of_instances, aside = counted["instances", ""], counted["conflicting_objects", ""]
@@ -46,10 +45,11 @@ def status(connection: Connection, now: float) -> dict[str, Any]:
         "instances_corrected": aside["corrected_at"],
         "instances_kept_aside": aside["rows"] - aside["corrected_at"],
         "waiting_for_a_person": sum(
-            by_state[table.name][state] for table, states in _FOR_A_PERSON.items() for state in states
+            by_state[table.name][state] for table, states in FOR_A_PERSON.items() for state in states
         ),
         **by_state,
         "deliveries_by_destination": {to: _states(State, states) for to, states in by_destination.items()},
+        "paused": [asdict(each) for each in all_pauses(connection)],
         "oldest_waiting_seconds": max(0.0, round(now - min(waiting), 3)) if waiting else 0.0,
         "refused_last_day": _refused(connection, now - 86400),
     }
@@ -98,7 +98,7 @@ def list_jobs(
     for letter, table, rows in (("j", jobs, job_rows), ("d", deliveries, delivery_rows)):
         asked = [rows]
         if state is not None or for_a_person:
-            states = _FOR_A_PERSON[table] if for_a_person else (state,)
+            states = FOR_A_PERSON[table] if for_a_person else (state,)
             # each by itself SQLite finds in their order, and reads no more of them than are wanted
             asked = [rows.where(table.c.state == each) for each in states]
         newest = [
@@ -272,7 +272,7 @@ def waiting_for_a_person(connection: Connection) -> tuple[list[int], list[int]]:
     """Return the ids of the jobs that failed, and of the deliveries that failed or were refused."""
     job_ids, delivery_ids = (
         list(connection.execute(select(table.c.id).where(table.c.state.in_(states))).scalars())
-        for table, states in _FOR_A_PERSON.items()
+        for table, states in FOR_A_PERSON.items()
     )
     return job_ids, delivery_ids
 

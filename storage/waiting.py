@@ -6,15 +6,16 @@ from itertools import product
 from sqlalchemy import ColumnElement, Connection, Table, exists, or_, select, union_all
 from sqlalchemy.sql import func
 
+from storage.pauses import Scope, is_paused
 from storage.records import JobKind, Priority
 from storage.schema import IS_QUEUED, deliveries, fetches, jobs
 from storage.states import State
 
 
 def next_job(connection: Connection, *, retries: bool) -> float | None:
-    """Return when the next job may be claimed, of those that were tried before or those that were not; None: never.
+    """Return when the next job may be claimed, of those that were tried before or those that were not.
 
-    A blocked report counts: it may be free by then.
+    None: there is none, or the analysis is paused. A blocked report counts: it may be free by then.
     """
     return _next(
         connection,
@@ -23,29 +24,31 @@ def next_job(connection: Connection, *, retries: bool) -> float | None:
             [*of_worker(kind, priority, retries=retries), jobs.c.is_blocked.is_(is_blocked)]
             for kind, priority, is_blocked in product(JobKind, Priority, (False, True))
         ),
+        is_paused(Scope.ANALYSIS),
     )
 
 
 def next_delivery(connection: Connection, destination: str) -> float | None:
-    """Return when the next delivery to `destination` may be claimed, or None where none is queued."""
+    """Return when the next delivery to `destination` may be claimed, or None where none is queued, or it is paused."""
     of_destination = deliveries.c.destination == destination
     return _next(
         connection,
         deliveries,
         ([of_destination, deliveries.c.priority == priority] for priority in Priority),
+        is_paused(Scope.DESTINATION, destination),
     )
 
 
 def next_fetch(connection: Connection) -> float | None:
-    """Return when the next fetch may be claimed, or None where none is queued."""
-    return _next(connection, fetches, [[]])
+    """Return when the next fetch may be claimed, or None where none is queued, or all is paused."""
+    return _next(connection, fetches, [[]], is_paused(Scope.EVERYTHING))
 
 
 def is_busy(connection: Connection, now: float) -> bool:
-    """Return whether a job is being done, or waits and may be claimed."""
+    """Return whether a job is being done, or waits and may be claimed; or the analysis is paused."""
     is_running = exists().where(jobs.c.state == State.RUNNING)
     is_due = exists().where(IS_QUEUED, jobs.c.not_before <= now)
-    return bool(connection.execute(select(or_(is_running, is_due))).scalar_one())
+    return bool(connection.execute(select(or_(is_running, is_due, is_paused(Scope.ANALYSIS)))).scalar_one())
 
 
 def of_worker(kind: JobKind, priority: Priority, *, retries: bool) -> list[ColumnElement[bool]]:
@@ -54,11 +57,14 @@ def of_worker(kind: JobKind, priority: Priority, *, retries: bool) -> list[Colum
 
 
 def _next(
-    connection: Connection, table: Table, ranges: Iterable[Iterable[ColumnElement[bool]]]
+    connection: Connection,
+    table: Table,
+    ranges: Iterable[Iterable[ColumnElement[bool]]],
+    paused: ColumnElement[bool],
 ) -> float | None:
-    """Return the earliest `not_before` of what is queued: the first of each range of an index."""
+    """Return the earliest `not_before` of what is queued and not paused: the first of each range of an index."""
     firsts = union_all(
         *(select(func.min(table.c.not_before).label("at")).where(IS_QUEUED, *each) for each in ranges)
     ).subquery()
-    earliest: float | None = connection.execute(select(func.min(firsts.c.at))).scalar_one()
+    earliest: float | None = connection.execute(select(func.min(firsts.c.at)).where(~paused)).scalar_one()
     return earliest

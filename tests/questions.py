@@ -214,7 +214,8 @@ def _by_hand(connection: Connection, now: float) -> None:
     ids, _ = views.waiting_for_a_person(connection)
     ledger.retry_jobs(connection, [*ids, 1], now)
     queue.retry_by_hand(connection, deliveries, [1], now)
-    queue.dismiss(connection, [1], now)
+    queue.dismiss(connection, deliveries, [1], now)
+    queue.dismiss(connection, jobs, [1], now)
 
 
 def _show(connection: Connection, _now: float) -> None:

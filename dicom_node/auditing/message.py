@@ -290,7 +290,9 @@ def _commanded(message: _Message) -> None:
     message.event(SECURITY_ALERT, "E", RESTRICTED_FUNCTION)
     message.node()
     message.person()
-    of_what = message.detail.get("study_instance_uid") or ", ".join(message.detail.get("ids", ()))
+    detail = message.detail
+    named = detail.get("ids") or (detail.get("scope", ""), detail.get("destination", ""))
+    of_what = detail.get("study_instance_uid") or ", ".join(each for each in named if each)
     message.alert_subject(f"{message.record.event.replace('_', ' ')}: {of_what}")
 
 
@@ -336,6 +338,8 @@ _WRITERS: dict[str, Callable[[_Message], None]] = {
     "report_requested": _commanded,
     "operator_retried": _commanded,
     "operator_dismissed": _commanded,
+    "work_paused": _commanded,
+    "work_resumed": _commanded,
 }
 """What PS3.15 A.5.3 has a message for. The other records tell of the node's own bookkeeping with an archive."""
 

@@ -9,10 +9,10 @@ import argparse
 import sys
 import time
 
+from dicom_node import by_hand
 from dicom_node.auditing.person import person
 from dicom_node.commands.options import add_config, open_existing_folder
-from storage import audit, ledger, reception, views
-from storage.steps import Step
+from storage import views
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,21 +26,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Queue the report; exit status 1 where there is nothing to report on."""
     folder = open_existing_folder(arguments)
-    now = time.time()
-    with folder.database.write(Step.BY_HAND) as connection:
+    with folder.database.read() as connection:
         study_instance_uid = views.find_study(connection, arguments.study)
-        if study_instance_uid is None:
-            print(f"dicom-node: nothing known of {arguments.study!r}", file=sys.stderr)
-            return 1
-        if not ledger.study_instances(connection, study_instance_uid):
-            print(
-                "dicom-node: this node has no image of the study any more, or never analysed one",
-                file=sys.stderr,
-            )
-            return 1
-        reception.queue_report(connection, study_instance_uid, now, now)
-        audit.append(
-            connection, now, "report_requested", study_instance_uid=study_instance_uid, user=person()
+    if study_instance_uid is None:
+        print(f"dicom-node: nothing known of {arguments.study!r}", file=sys.stderr)
+        return 1
+    if not by_hand.report_again(folder.database, study_instance_uid, {"user": person()}, time.time()):
+        print(
+            "dicom-node: this node has no image of the study any more, or never analysed one", file=sys.stderr
         )
+        return 1
     print(f"queued: a further report of {study_instance_uid}")
     return 0

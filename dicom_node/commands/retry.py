@@ -9,11 +9,9 @@ import argparse
 import sys
 import time
 
+from dicom_node import by_hand
 from dicom_node.auditing.person import person
 from dicom_node.commands.options import add_config, numbered, open_existing_folder
-from storage import audit, ledger, queue, views
-from storage.schema import deliveries
-from storage.steps import Step
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,17 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Queue them and say which; exit status 1 if one of those named could not be."""
     folder = open_existing_folder(arguments)
-    now = time.time()
-    with folder.database.write(Step.BY_HAND) as connection:
-        if arguments.all:
-            job_ids, delivery_ids = views.waiting_for_a_person(connection)
-        else:
-            job_ids = [int(each[1:]) for each in arguments.ids if each[0] == "j"]
-            delivery_ids = [int(each[1:]) for each in arguments.ids if each[0] == "d"]
-        queued = [f"j{job}" for job in ledger.retry_jobs(connection, job_ids, now)]
-        queued += [f"d{each}" for each in queue.retry_by_hand(connection, deliveries, delivery_ids, now)]
-        if queued:
-            audit.append(connection, now, "operator_retried", ids=queued, user=person())
+    ids = None if arguments.all else arguments.ids
+    queued = by_hand.retry(folder.database, ids, {"user": person()}, time.time())
     print(f"queued again: {', '.join(queued) or 'nothing'}")
     refused = [each for each in arguments.ids if each not in queued]
     if refused:

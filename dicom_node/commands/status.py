@@ -2,6 +2,7 @@
 
 running               the roles (receive, analyse, deliver) that a process has on this folder; none: the node is down
 oldest waiting        since when the oldest job or delivery has been due
+paused                what a person has stopped for a while (dicom-node pause); receiving goes on
 refused               associations in the last 24 hours: strangers, and sources that had too many at once
 waiting for a person  jobs that failed and deliveries that failed or were refused: dicom-node jobs --for-a-person
 """
@@ -12,8 +13,10 @@ import time
 
 from rich.table import Table
 
+from dicom_node import by_hand
 from dicom_node.commands.options import add_config, add_json, console, open_existing_folder
 from storage import views
+from storage.pauses import Pause
 from storage.states import State
 
 
@@ -49,6 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
     output.print(table)
     output.print(f"oldest waiting: {status['oldest_waiting_seconds']:.1f} s")
     refused = status["refused_last_day"]
+    for each in status["paused"]:
+        output.print(by_hand.in_words(Pause(**each)), markup=False)
     reasons = "; ".join(f"{reason}: {many}" for reason, many in sorted(refused.items()))
     output.print(
         f"refused in the last 24 hours: {sum(refused.values())}" + (f" ({reasons})" if reasons else ""),

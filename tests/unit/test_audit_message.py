@@ -68,6 +68,13 @@ EVENTS: dict[str, tuple[dict[str, Any], str, str, str, str, list[str], list[tupl
     ),
     "operator_retried": ({"ids": ["j1"], "user": "ada"}, "110113", "110132", "E", "0", ["", "*"], NODE_OBJECT),
     "operator_dismissed": ({"ids": ["d1"], "user": "ada"}, "110113", "110132", "E", "0", ["", "*"], NODE_OBJECT),
+    "work_paused": (
+        {"scope": "destination", "destination": "pacs", "reason": "new disks", "user": "ada"},
+        "110113", "110132", "E", "0", ["", "*"], NODE_OBJECT,
+    ),
+    "work_resumed": (
+        {"scope": "analysis", "destination": "", "user": "ada"}, "110113", "110132", "E", "0", ["", "*"], NODE_OBJECT,
+    ),
 }  # fmt: skip
 
 

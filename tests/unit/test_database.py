@@ -100,6 +100,9 @@ def test_a_delivery_keeps_all_it_had_and_may_then_be_committed(folder: DataFolde
         connection.execute(text("UPDATE deliveries SET state = 'committed'"))
         with pytest.raises(IntegrityError, match="ck_deliveries_state"):
             connection.execute(text("UPDATE deliveries SET state = 'lost'"))
+        connection.execute(text("UPDATE jobs SET state = 'dismissed'"))
+        with pytest.raises(IntegrityError, match="ck_jobs_state"):
+            connection.execute(text("UPDATE jobs SET state = 'delivered'"))
     old.close()
 
 

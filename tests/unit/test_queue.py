@@ -194,7 +194,7 @@ def test_an_operator_can_retry_and_dismiss_more_than_a_statement_has_parameters(
             claimed_delivery = queue.claim_delivery(connection, "pacs", OWNER, NOW + 10, 60.0)
             assert claimed_delivery is not None
             queue.give_up(connection, deliveries, claimed_delivery.id, OWNER, NOW + 11, "0xC000")
-        assert queue.dismiss(connection, every, NOW + 20) == [1, 2]
+        assert queue.dismiss(connection, deliveries, every, NOW + 20) == [1, 2]
         assert queue.retry_by_hand(connection, deliveries, every, NOW + 20) == [1, 2]
 
 
@@ -254,10 +254,10 @@ def test_what_a_person_has_dismissed_waits_for_nobody_and_can_still_be_sent(fold
     delivery = claim_delivery(folder)
     assert delivery is not None
     with folder.database.write(Step.BY_HAND) as connection:
-        assert queue.dismiss(connection, [delivery.id], NOW) == []
+        assert queue.dismiss(connection, deliveries, [delivery.id], NOW) == []
         queue.reject(connection, deliveries, delivery.id, OWNER, NOW + 11, "0xC000")
         assert views.waiting_for_a_person(connection) == ([], [delivery.id])
-        assert queue.dismiss(connection, [delivery.id], NOW + 12) == [delivery.id]
+        assert queue.dismiss(connection, deliveries, [delivery.id], NOW + 12) == [delivery.id]
         assert views.waiting_for_a_person(connection) == ([], [])
         assert queue.retry_by_hand(connection, deliveries, [delivery.id], NOW + 13) == [delivery.id]
 

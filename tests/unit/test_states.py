@@ -24,6 +24,7 @@ DESIGN = [
     ("done", "corrected", "queued"),
     ("rejected", "corrected", "queued"),
     ("failed", "corrected", "queued"),
+    ("dismissed", "corrected", "queued"),
     ("failed", "operator_retries", "queued"),
     ("dismissed", "operator_retries", "queued"),
     ("failed", "dismiss", "dismissed"),
