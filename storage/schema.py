@@ -11,6 +11,7 @@
     counts                                    how many rows there are, and in which states (by triggers)
     pauses                                    what a person has stopped for a while
     people, invitations, sessions             who may look at the pages
+    verdicts                                  what people and final reports say of the answers
 
 Rows stay when the objects they name are removed by retention: they are the proof of where a radiograph ended. So there
 are millions of them in the end, and nothing that a running node asks may look through what is finished: it goes by an
@@ -57,6 +58,7 @@ IS_QUEUED = text(f"state = '{State.QUEUED}'")
 IS_OPEN = text("+state IN (" + ", ".join(f"'{state}'" for state in OPEN) + ")")
 IS_DELIVERED = text(f"state = '{State.DELIVERED}'")
 IS_KEPT = text("object_removed_at IS NULL")
+IS_COUNTING = text("replaced_at IS NULL")
 
 UID = String(64)
 OBJECT_KEY = String(64)
@@ -331,4 +333,33 @@ sessions = Table(
     Column("role", String(16), nullable=False),
     Column("begun_at", Float, nullable=False),
     Column("seen_at", Float, nullable=False, index=True),
+)
+
+verdicts = Table(
+    "verdicts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("study_instance_uid", UID, nullable=False),
+    # the study's first image: the month that it counts in
+    Column("received_at", Float, nullable=False),
+    # what was said of the study when it was judged, and by which model
+    Column("answer", String(16), nullable=False),
+    Column("score", Float, nullable=False),
+    Column("model_sha256", String(64), nullable=False),
+    Column("verdict", String(16), nullable=False),
+    # whether there is pneumonia by this verdict; null: nobody can tell
+    Column("is_positive", Boolean),
+    # where, in pixels of this film: left, top, right, bottom
+    Column("region_sop_instance_uid", UID),
+    Column("region", JSON),
+    Column("comment", String(2000), nullable=False),
+    Column("person", String(64), nullable=False),
+    # where it came from; of a final report also its message's control ID
+    Column("address", String(64), nullable=False),
+    Column("message_id", String(199)),
+    Column("at", Float, nullable=False),
+    # null: it counts; else since when the same person says something else
+    Column("replaced_at", Float),
+    Index(None, "study_instance_uid", "person"),
+    Index("ix_verdicts_counting_received_at", "received_at", sqlite_where=IS_COUNTING),
 )

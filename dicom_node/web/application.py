@@ -7,13 +7,13 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from dicom_node.version import package_version
-from dicom_node.web import door, worklist
+from dicom_node.web import door, feedback, worklist
 from dicom_node.web.access import NobodyKnown, NotAllowed
 from dicom_node.web.context import Context
 from dicom_node.web.pages import FOLDER, on_refusal, refusal, to_the_door
 from dicom_node.web.protection import Protection
 
-PARTS = (door, worklist)
+PARTS = (door, worklist, feedback)
 """Each has `pages` and `api`."""
 
 
