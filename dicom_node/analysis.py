@@ -4,6 +4,7 @@ The same two functions serve the analysing process of the node and `dicom-node p
 the network, so in the node they run only in the child process (`dicom_node.child`).
 """
 
+import io
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Final
 
 import numpy as np
 import structlog
+from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.uid import DigitalXRayImageStorageForPresentation
 
@@ -18,13 +20,14 @@ from config.peers import Destination, ResultKind
 from config.settings import Settings
 from dicom_node.header import read_header
 from dicom_node.results import build_results, encode
+from dicom_node.results.heatmap_picture import draw_heatmap
 from dicom_node.results.source import text_of
 from dicom_node.results.study import Film, StudyReading
 from dicom_node.results.uids import derived_uid
 from dicom_node.results.worklist_message import build_message, message_uid
-from dicom_node.tasks import ResultObject, StudyTask
+from dicom_node.tasks import Look, LookTask, ResultObject, StudyTask
 from inference.card import SHIPPED, ModelCard
-from inference.prediction import Attention, Outcome, Prediction, Region
+from inference.prediction import Attention, NotAnalysable, Outcome, Prediction, Region
 from inference.radiograph import Radiograph
 from inference.reader import ChestReader
 
@@ -56,6 +59,16 @@ class Analyst:
     def analyse(self, path: Path) -> Outcome:
         """Look at one instance."""
         return self._reader.read(path)
+
+    def look(self, task: LookTask) -> Look:
+        """Look at a file of no study, and draw what was found."""
+        outcome, radiograph = self._reader.look(task.path)
+        if radiograph is None or isinstance(outcome, NotAnalysable):
+            return Look(outcome, b"")
+        drawn = io.BytesIO()
+        picture = draw_heatmap(radiograph.pixels, outcome, self.card, task.longest_side)
+        Image.fromarray(picture).save(drawn, "PNG")
+        return Look(outcome, drawn.getvalue())
 
     def report(self, task: StudyTask) -> tuple[ResultObject, ...]:
         """Make the objects of a study's report; from the same task, the same bytes."""

@@ -30,12 +30,15 @@ from dicom_node.errors import (
 from dicom_node.pipe import Pipe
 from dicom_node.tasks import (
     LOADED,
+    LOOK,
     OUTCOME,
     REPORT,
     START,
     TASK,
     Failure,
     FilmTask,
+    Look,
+    LookTask,
     Refusal,
     ResultObject,
     Start,
@@ -129,6 +132,13 @@ class AnalysisProcess:
             raise AnalysisFailed(outcome.error_type, outcome.where)
         return outcome
 
+    def look(self, task: LookTask, deadline_seconds: float) -> Look:
+        """Let the child look at a file of no study and draw it. Raises as `analyse`."""
+        look = self._ask(task, LOOK, deadline_seconds)
+        if isinstance(look, Failure):
+            raise AnalysisFailed(look.error_type, look.where)
+        return look
+
     def report(self, task: StudyTask, deadline_seconds: float) -> tuple[ResultObject, ...]:
         """Let the child make the objects of a study's report. Raises as `analyse`."""
         report = self._ask(task, REPORT, deadline_seconds)
@@ -166,7 +176,7 @@ class AnalysisProcess:
         return self._pipe
 
     def _ask(
-        self, task: FilmTask | StudyTask, answer: TypeAdapter[Received], deadline_seconds: float
+        self, task: FilmTask | LookTask | StudyTask, answer: TypeAdapter[Received], deadline_seconds: float
     ) -> Received:
         self.ensure_started()
         if self._pipe is None:

@@ -22,7 +22,20 @@ from config.settings import Settings
 from dicom_node import logs
 from dicom_node.discretion import be_discreet
 from dicom_node.pipe import Pipe
-from dicom_node.tasks import FAILURE, LOADED, OUTCOME, REPORT, START, TASK, Failure, FilmTask, Refusal, Report
+from dicom_node.tasks import (
+    FAILURE,
+    LOADED,
+    LOOK,
+    OUTCOME,
+    REPORT,
+    START,
+    TASK,
+    Failure,
+    FilmTask,
+    LookTask,
+    Refusal,
+    Report,
+)
 from inference.card import identity
 from inference.errors import EngineUnusable, ModelDamaged
 
@@ -82,6 +95,8 @@ def _answer(pipe: Pipe, analyst: "Analyst") -> None:
     try:
         if isinstance(task, FilmTask):
             kind, answer = OUTCOME, analyst.analyse(task.path)
+        elif isinstance(task, LookTask):
+            kind, answer = LOOK, analyst.look(task)
         else:
             kind, answer = REPORT, Report(analyst.report(task))
     except Exception as error:  # noqa: BLE001 - the child's one broad except: the parent decides what it means

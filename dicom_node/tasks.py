@@ -1,7 +1,8 @@
 """What the node and its analysing process say to each other; importing this does not load the network.
 
 First the node says `Start`, and the process answers with the card of the model that it has loaded, or with a `Refusal`.
-Then the node asks, and to a `FilmTask` the answer is an outcome, to a `StudyTask` a `Report`, or to either a `Failure`.
+Then the node asks, and to a `FilmTask` the answer is an outcome, to a `LookTask` a `Look`, to a `StudyTask` a `Report`,
+or to any of them a `Failure`.
 """
 
 from dataclasses import dataclass
@@ -37,6 +38,22 @@ class FilmTask:
     """A film to look at."""
 
     path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class LookTask:
+    """A file of no study, DICOM, PNG or JPEG, to look at and to draw with so many rows or columns at most."""
+
+    path: Path
+    longest_side: int
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was found in a file, and the heatmap as a PNG file; empty where no prediction was made."""
+
+    outcome: Outcome
+    heatmap: Content
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +114,8 @@ class Failure:
 
 START: TypeAdapter[Start] = TypeAdapter(Start)
 LOADED: TypeAdapter[ModelCard | Refusal] = TypeAdapter(ModelCard | Refusal)
-TASK: TypeAdapter[FilmTask | StudyTask] = TypeAdapter(FilmTask | StudyTask)
+TASK: TypeAdapter[FilmTask | LookTask | StudyTask] = TypeAdapter(FilmTask | LookTask | StudyTask)
 OUTCOME: TypeAdapter[Outcome | Failure] = TypeAdapter(Prediction | NotAnalysable | Failure)
+LOOK: TypeAdapter[Look | Failure] = TypeAdapter(Look | Failure)
 FAILURE: TypeAdapter[Failure] = TypeAdapter(Failure)
 REPORT: TypeAdapter[Report | Failure] = TypeAdapter(Report | Failure)

@@ -17,7 +17,7 @@ from inference.header import number, text, whole
 from inference.lookup import Values, modality_values, shown_by_header
 from inference.prediction import Reason
 
-__all__ = ["Radiograph", "decodable_transfer_syntaxes", "read_radiograph"]
+__all__ = ["Radiograph", "decodable_transfer_syntaxes", "luminance", "read_radiograph"]
 
 # A window of our own shows all but the darkest and lightest half percent, where collimator and lead letters lie.
 _PERCENTILES: Final = (0.5, 99.5)
@@ -49,7 +49,7 @@ def read_radiograph(dataset: Dataset, largest: int = LARGEST_IMAGE) -> Radiograp
     """
     stored = decode(dataset, largest)
     if stored.ndim == 3:
-        return Radiograph(_luminance(stored))
+        return Radiograph(luminance(stored))
     lowest, highest = int(stored.min()), int(stored.max())
     levels = np.arange(lowest, highest + 1, dtype=np.float64)
     counts = np.zeros(levels.size, dtype=np.int64)
@@ -150,8 +150,14 @@ def _as_stored(dataset: Dataset, value: float) -> float:
     return value - 2**bits if signed and value >= 2 ** (bits - 1) else value
 
 
-def _luminance(colours: StoredValues) -> NDArray[np.float32]:
-    """The grey of a grey picture that was sent in colour, as film digitisers do."""
+def luminance(colours: StoredValues) -> NDArray[np.float32]:
+    """Return the grey, 0..1, of a grey picture that was sent in colour, (rows, columns, 3), as film digitisers do.
+
+    Raises
+    ------
+    ImageRejected
+        It has colours.
+    """
     scaled = colours.astype(np.float32) / np.float32(np.iinfo(colours.dtype).max)
     differences = scaled.max(axis=2) - scaled.min(axis=2)
     if float(np.percentile(differences, _GREY_SHARE)) > _GREY_TOLERANCE:

@@ -15,6 +15,7 @@ from inference.errors import ImageRejected
 from inference.header import text
 from inference.heatmap import attention_from, regions_from, side_of
 from inference.lungs import LungFinder
+from inference.pictures import is_picture, read_picture
 from inference.prediction import Answer, Band, NotAnalysable, Outcome, Prediction, answer_of
 from inference.radiograph import Radiograph, read_radiograph
 from inference.suitability import check_header, check_pixels
@@ -93,6 +94,21 @@ class ChestReader:
                 return self._predict(dataset, radiograph)
             except ImageRejected as rejection:
                 return NotAnalysable(rejection.reason)
+
+    def look(self, path: Path) -> tuple[Outcome, Radiograph | None]:
+        """Analyse a DICOM, PNG or JPEG file, and return with the answer what was looked at; None where there is none.
+
+        A picture tells neither view nor age, so nobody but who sends it knows whether it is one to be answered.
+        """
+        if not is_picture(path):
+            outcome = self.read(path)
+            return outcome, self.radiograph(path) if isinstance(outcome, Prediction) else None
+        with silenced():
+            try:
+                radiograph = read_picture(path, self._limits.image_pixels)
+                return self._predict(Dataset(), radiograph), radiograph
+            except ImageRejected as rejection:
+                return NotAnalysable(rejection.reason), None
 
     def radiograph(self, path: Path) -> Radiograph:
         """Return an analysed film as a viewer shows it; the last ones that were read are at hand.

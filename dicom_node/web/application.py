@@ -7,14 +7,32 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from dicom_node.version import package_version
-from dicom_node.web import door, feedback, worklist
+from dicom_node.web import (
+    door,
+    feedback,
+    predict,
+    rules,
+    worklist,
+)
 from dicom_node.web.access import NobodyKnown, NotAllowed
 from dicom_node.web.context import Context
 from dicom_node.web.pages import FOLDER, on_refusal, refusal, to_the_door
 from dicom_node.web.protection import Protection
 
-PARTS = (door, worklist, feedback)
+PARTS = (
+    door,
+    worklist,
+    feedback,
+    rules,
+    predict,
+)
 """Each has `pages` and `api`."""
+
+
+UPLOADS = ("/predict", "/rules", "/api/rules")
+"""Where files are brought; they may be as large as what comes by C-STORE."""
+FORM_BYTES = 100_000
+"""What a form is beside the file in it."""
 
 
 def application(context: Context) -> ASGIApp:
@@ -38,4 +56,9 @@ def application(context: Context) -> ASGIApp:
     )
     for refused in (HTTPException, RequestValidationError):
         app.add_exception_handler(refused, on_refusal)
-    return Protection(app, larger={}, over_tls=context.settings.web.tls)
+    larger = dict.fromkeys(UPLOADS, context.settings.limits.data_set_bytes + FORM_BYTES)
+    return Protection(
+        app,
+        larger=larger,
+        over_tls=context.settings.web.tls,
+    )

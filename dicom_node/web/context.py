@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 
 from config.settings import Settings
 from dicom_node.web.attempts import Attempts
+from dicom_node.web.uploads import Uploads
 from storage.folder import DataFolder
 
 
@@ -22,12 +23,15 @@ class Context:
     opened
         Has the pages listen where ``[web] host`` says, now that somebody may look at them; returns their new URL where
         they are no longer at the old one.
+    uploads
+        Keeps and analyses files that are brought.
     """
 
     settings: Settings
     folder: DataFolder
     wake: Callable[[], None]
     opened: Callable[[], str]
+    uploads: Uploads
     attempts: Attempts = field(default_factory=Attempts)
 
 

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from dicom_node.version import package_version
 
 FOLDER = Path(__file__).parent
-API = "/api/"
+API = ("/api/", "/predict")
 
 
 def _ago(seconds: float) -> str:

@@ -26,6 +26,8 @@ ANSWER_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
+UNREAD = {"Connection": "close"}
+"""Of an answer before the body was read, which would else be taken for the next request."""
 KEPT_A_YEAR = "max-age=31536000"
 
 
@@ -61,7 +63,7 @@ class Protection:
 
         headers = Headers(scope=scope)
         if is_forged(scope["method"], headers):
-            answer = PlainTextResponse("This did not come from a page of this node.\n", 403)
+            answer = PlainTextResponse("This did not come from a page of this node.\n", 403, UNREAD)
             await answer(scope, receive, protected_send)
             return
         most = next(
@@ -69,7 +71,7 @@ class Protection:
         )
         announced = headers.get("content-length", "0")
         if not announced.isdecimal() or int(announced) > most:
-            answer = PlainTextResponse(f"No more than {most} bytes are taken here.\n", 413)
+            answer = PlainTextResponse(f"No more than {most} bytes are taken here.\n", 413, UNREAD)
             await answer(scope, receive, protected_send)
             return
         came = 0

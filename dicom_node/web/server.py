@@ -13,6 +13,7 @@ from dicom_node.errors import PortUnavailable
 from dicom_node.tls import Tls
 from dicom_node.web.application import application
 from dicom_node.web.context import Context
+from dicom_node.web.uploads import Uploads
 from storage import people
 from storage.folder import DataFolder
 from storage.people import Role
@@ -36,7 +37,8 @@ class WebServer:
         self._settings = settings
         self._folder = folder
         self._tls = tls
-        self._application = application(Context(settings, folder, wake, self._open))
+        self._uploads = Uploads(settings, folder)
+        self._application = application(Context(settings, folder, wake, self._open, self._uploads))
         self._thread = threading.Thread(target=self._run, name="pages", daemon=True)
         self._socket: socket.socket | None = None
         self._server: uvicorn.Server | None = None
@@ -77,6 +79,7 @@ class WebServer:
         if self._server is not None:
             self._server.should_exit = True
         self._thread.join(2 * STOP_SECONDS)
+        self._uploads.close()
 
     def _listen(self, host: str, port: int) -> None:
         try:
