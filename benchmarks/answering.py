@@ -160,13 +160,15 @@ def _delivered(folder: DataFolder, study: str) -> list[float]:
 def _measure_burst(running: Server, films: list[Dataset], studies: int, what: str, figures: Figures) -> None:
     """Send whole studies (PA and lateral) as fast as they are taken; wait until all is in the archive."""
     _answered(running, films)
-    before = running.memory_megabytes()
+    before = halfway = running.memory_megabytes()
     started = time.time()
     uids = [generate_uid() for _ in range(studies)]
     for uid in uids:
         _send(running, films, uid)
     with closing(DataFolder.existing(running.folder / "data")) as folder:
-        for uid in uids:
+        for number, uid in enumerate(uids):
+            if number == studies // 2:
+                halfway = running.memory_megabytes()
             deadline = time.monotonic() + PATIENCE_SECONDS
             while len(delivered := _delivered(folder, uid)) < 2:
                 assert time.monotonic() < deadline, "no answer"
@@ -178,6 +180,7 @@ def _measure_burst(running: Server, films: list[Dataset], studies: int, what: st
         studies / (max(delivered) - started),
     )
     figures.note(f"{what}: burst of {studies}: memory before", "MB", NODE, before)
+    figures.note(f"{what}: burst of {studies}: memory halfway", "MB", NODE, halfway)
     figures.note(f"{what}: burst of {studies}: memory after", "MB", NODE, running.memory_megabytes())
 
 

@@ -8,7 +8,7 @@ receiving goes on.
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, or_, select
+from sqlalchemy import BindParameter, ColumnElement, Connection, and_, delete, exists, or_, select
 
 from storage.schema import pauses
 
@@ -38,7 +38,7 @@ class Pause:
     reason: str
 
 
-def is_paused(scope: Scope, destination: str = "") -> ColumnElement[bool]:
+def is_paused(scope: Scope, destination: str | BindParameter[str] = "") -> ColumnElement[bool]:
     """Return the condition that this is stopped, by itself or with everything."""
     this = and_(pauses.c.scope == scope, pauses.c.destination == destination)
     return exists().where(or_(pauses.c.scope == Scope.EVERYTHING, this))

@@ -10,21 +10,25 @@ Urgent studies go first, then the others in the order of their arrival, then wha
 import json
 from collections.abc import Iterable
 from dataclasses import fields
+from functools import cache
 from itertools import product
 from typing import Any
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Connection,
     RowMapping,
     Select,
     Table,
     and_,
+    bindparam,
     exists,
     select,
     update,
 )
 from sqlalchemy.sql import func
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from storage.errors import LeaseLost
 from storage.pauses import Scope, is_paused
@@ -83,12 +87,7 @@ def _claim_job(
     *,
     retries: bool,
 ) -> Job | None:
-    conditions = [
-        *of_worker(kind, priority, retries=retries),
-        jobs.c.is_blocked.is_(False),
-        ~is_paused(Scope.ANALYSIS),
-    ]
-    row = _claim(connection, jobs, conditions, owner, now, lease_seconds)
+    row = _claim(connection, _claiming_job(kind, priority, retries), owner, now, lease_seconds)
     if row is None:
         return None
     object_key, is_prior = None, False
@@ -118,25 +117,9 @@ def claim_delivery(
     got, and must not be left with an older one. Where that one failed and is retried too late for that, the delivery
     says so. An object that replaces an earlier one names it, and may come in any order.
     """
-    earlier, earlier_result = deliveries.alias("earlier"), results.alias("earlier_result")
-    is_preceded = exists().where(
-        results.c.id == deliveries.c.result_id,
-        results.c.sop_class_uid == NO_SOP_CLASS,
-        earlier_result.c.study_instance_uid == results.c.study_instance_uid,
-        earlier_result.c.kind == results.c.kind,
-        earlier_result.c.revision < results.c.revision,
-        earlier.c.result_id == earlier_result.c.id,
-        earlier.c.destination == deliveries.c.destination,
-        earlier.c.state.in_(OPEN),
-    )
-    conditions = [
-        deliveries.c.destination == destination,
-        ~is_preceded,
-        ~is_paused(Scope.DESTINATION, destination),
-    ]
     for priority in Priority:
-        mine = [*conditions, deliveries.c.priority == priority]
-        row = _claim(connection, deliveries, mine, owner, now, lease_seconds)
+        claiming = _claiming_delivery(priority)
+        row = _claim(connection, claiming, owner, now, lease_seconds, to=destination)
         if row is not None:
             break
     else:
@@ -169,7 +152,7 @@ def claim_delivery(
 
 def claim_fetch(connection: Connection, owner: str, now: float, lease_seconds: float) -> Fetch | None:
     """Claim the fetch that has been due for longest, or None."""
-    row = _claim(connection, fetches, [~is_paused(Scope.EVERYTHING)], owner, now, lease_seconds)
+    row = _claim(connection, _claiming_fetch(), owner, now, lease_seconds)
     return None if row is None else Fetch(*(row[field.name] for field in fields(Fetch)))
 
 
@@ -304,14 +287,51 @@ def each_of(ids: list[int]) -> Select[tuple[int]]:
     return select(func.json_each(json.dumps(ids)).table_valued("value").c.value)
 
 
-def _claim(
-    connection: Connection,
-    table: Table,
-    conditions: list[ColumnElement[bool]],
-    owner: str,
-    now: float,
-    lease_seconds: float,
-) -> RowMapping | None:
+# built once: building these took longer than the database took to answer
+
+
+@cache
+def _claiming_job(kind: JobKind, priority: Priority, retries: bool) -> ReturningUpdate[Any]:
+    return _claiming(
+        jobs,
+        *of_worker(kind, priority, retries=retries),
+        jobs.c.is_blocked.is_(False),
+        ~is_paused(Scope.ANALYSIS),
+    )
+
+
+@cache
+def _claiming_delivery(priority: Priority) -> ReturningUpdate[Any]:
+    earlier, earlier_result = deliveries.alias("earlier"), results.alias("earlier_result")
+    is_preceded = exists().where(
+        results.c.id == deliveries.c.result_id,
+        results.c.sop_class_uid == NO_SOP_CLASS,
+        earlier_result.c.study_instance_uid == results.c.study_instance_uid,
+        earlier_result.c.kind == results.c.kind,
+        earlier_result.c.revision < results.c.revision,
+        earlier.c.result_id == earlier_result.c.id,
+        earlier.c.destination == deliveries.c.destination,
+        earlier.c.state.in_(OPEN),
+    )
+    to: BindParameter[str] = bindparam("to")
+    is_stopped = is_paused(Scope.DESTINATION, to)
+    return _claiming(
+        deliveries,
+        deliveries.c.destination == to,
+        ~is_preceded,
+        ~is_stopped,
+        deliveries.c.priority == priority,
+    )
+
+
+@cache
+def _claiming_fetch() -> ReturningUpdate[Any]:
+    return _claiming(fetches, ~is_paused(Scope.EVERYTHING))
+
+
+def _claiming(table: Table, *conditions: ColumnElement[bool]) -> ReturningUpdate[Any]:
+    """Claim the row of these that has been due for longest."""
+    now: BindParameter[float] = bindparam("claimed_at")
     due = (
         select(table.c.id)
         .where(IS_QUEUED, table.c.not_before <= now, *conditions)
@@ -319,21 +339,29 @@ def _claim(
         .limit(1)
     )
     return (
-        connection.execute(
-            update(table)
-            .where(table.c.id == due.scalar_subquery())
-            .values(
-                state=target(Event.CLAIM),
-                attempts=table.c.attempts + 1,
-                owner=owner,
-                lease_until=now + lease_seconds,
-                first_claimed_at=func.coalesce(table.c.first_claimed_at, now),
-            )
-            .returning(*table.c)
+        update(table)
+        .where(table.c.id == due.scalar_subquery())
+        .values(
+            state=target(Event.CLAIM),
+            attempts=table.c.attempts + 1,
+            owner=bindparam("claimed_by"),
+            lease_until=bindparam("claimed_until"),
+            first_claimed_at=func.coalesce(table.c.first_claimed_at, now),
         )
-        .mappings()
-        .one_or_none()
+        .returning(*table.c)
     )
+
+
+def _claim(
+    connection: Connection,
+    claiming: ReturningUpdate[Any],
+    owner: str,
+    now: float,
+    lease_seconds: float,
+    **of_which: str,
+) -> RowMapping | None:
+    claimed = {"claimed_at": now, "claimed_by": owner, "claimed_until": now + lease_seconds}
+    return connection.execute(claiming, claimed | of_which).mappings().one_or_none()
 
 
 def _end(connection: Connection, table: Table, row_id: int, owner: str, event: Event, **values: Any) -> None:

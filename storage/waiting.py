@@ -1,9 +1,21 @@
 """When there is something to do: asked far more often than there is, so it is read from the ends of indexes."""
 
 from collections.abc import Iterable
+from functools import cache
 from itertools import product
 
-from sqlalchemy import ColumnElement, Connection, Table, exists, or_, select, union_all
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    bindparam,
+    exists,
+    or_,
+    select,
+    union_all,
+)
 from sqlalchemy.sql import func
 
 from storage.pauses import Scope, is_paused
@@ -17,31 +29,17 @@ def next_job(connection: Connection, *, retries: bool) -> float | None:
 
     None: there is none, or the analysis is paused. A blocked report counts: it may be free by then.
     """
-    return _next(
-        connection,
-        jobs,
-        (
-            [*of_worker(kind, priority, retries=retries), jobs.c.is_blocked.is_(is_blocked)]
-            for kind, priority, is_blocked in product(JobKind, Priority, (False, True))
-        ),
-        is_paused(Scope.ANALYSIS),
-    )
+    return _earliest(connection, _next_jobs(retries))
 
 
 def next_delivery(connection: Connection, destination: str) -> float | None:
     """Return when the next delivery to `destination` may be claimed, or None where none is queued, or it is paused."""
-    of_destination = deliveries.c.destination == destination
-    return _next(
-        connection,
-        deliveries,
-        ([of_destination, deliveries.c.priority == priority] for priority in Priority),
-        is_paused(Scope.DESTINATION, destination),
-    )
+    return _earliest(connection, _next_deliveries(), destination=destination)
 
 
 def next_fetch(connection: Connection) -> float | None:
     """Return when the next fetch may be claimed, or None where none is queued, or all is paused."""
-    return _next(connection, fetches, [[]], is_paused(Scope.EVERYTHING))
+    return _earliest(connection, _first_of(fetches, [[]], is_paused(Scope.EVERYTHING)))
 
 
 def is_busy(connection: Connection, now: float) -> bool:
@@ -56,15 +54,42 @@ def of_worker(kind: JobKind, priority: Priority, *, retries: bool) -> list[Colum
     return [jobs.c.kind == kind, jobs.c.is_retry.is_(retries), jobs.c.priority == priority]
 
 
-def _next(
-    connection: Connection,
-    table: Table,
-    ranges: Iterable[Iterable[ColumnElement[bool]]],
-    paused: ColumnElement[bool],
-) -> float | None:
-    """Return the earliest `not_before` of what is queued and not paused: the first of each range of an index."""
+# built once: building these took longer than the database took to answer
+
+
+@cache
+def _next_jobs(retries: bool) -> Select[float | None]:
+    kinds = product(JobKind, Priority, (False, True))
+    return _first_of(
+        jobs,
+        (
+            [*of_worker(kind, priority, retries=retries), jobs.c.is_blocked.is_(is_blocked)]
+            for kind, priority, is_blocked in kinds
+        ),
+        is_paused(Scope.ANALYSIS),
+    )
+
+
+@cache
+def _next_deliveries() -> Select[float | None]:
+    to: BindParameter[str] = bindparam("destination")
+    return _first_of(
+        deliveries,
+        ([deliveries.c.destination == to, deliveries.c.priority == priority] for priority in Priority),
+        is_paused(Scope.DESTINATION, to),
+    )
+
+
+def _first_of(
+    table: Table, ranges: Iterable[Iterable[ColumnElement[bool]]], paused: ColumnElement[bool]
+) -> Select[float | None]:
+    """Select the earliest `not_before` of what is queued and not paused: the first of each range of an index."""
     firsts = union_all(
         *(select(func.min(table.c.not_before).label("at")).where(IS_QUEUED, *each) for each in ranges)
     ).subquery()
-    earliest: float | None = connection.execute(select(func.min(firsts.c.at)).where(~paused)).scalar_one()
+    return select(func.min(firsts.c.at)).where(~paused)
+
+
+def _earliest(connection: Connection, statement: Select[float | None], **parameters: str) -> float | None:
+    (earliest,) = connection.execute(statement, parameters).one()
     return earliest
