@@ -2,6 +2,7 @@
 
 import ast
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,20 @@ def test_a_node_that_is_killed_over_the_same_report_again_and_again_makes_it_in_
             if number == 0:
                 stage.send(stage.film())
             stage.require_killed()
+        assert stage.broken_promises() == []
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_films_that_share_a_transaction_are_kept_or_sent_again_when_it_is_killed(
+    moment: str, tmp_path: Path, pacs: Pacs
+) -> None:
+    with Stage(tmp_path / "node", pacs) as stage:
+        stage.start_to_die(Step.INSTANCE_RECEIVED, moment, times=2)
+        films = [stage.film() for _ in range(6)]
+        with ThreadPoolExecutor(len(films)) as senders:
+            answers = list(senders.map(stage.send, films))
+        stage.require_killed()
+        assert not all(answers)
         assert stage.broken_promises() == []
 
 
