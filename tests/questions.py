@@ -23,6 +23,7 @@ from storage import (
     reception,
     reconciliation,
     retention,
+    studies,
     views,
     waiting,
     worklist,
@@ -252,6 +253,10 @@ QUESTIONS: dict[str, Callable[[Connection, float], Any]] = {
     ),
     "status": views.status,
     "worklist": lambda connection, now: worklist.studies_since(connection, now - DAY_SECONDS),
+    "worklist page": lambda connection, now: (
+        studies.listed(connection, [received(study).study_instance_uid for study in (WORKED_ON, WAITING)]),
+        studies.found_by(connection, "nobody", now - DAY_SECONDS),
+    ),
     "list jobs": lambda connection, _: views.list_jobs(connection, None, 20),
     "list jobs that failed": lambda connection, _: views.list_jobs(connection, State.FAILED, 20),
     "list jobs that are done": lambda connection, _: views.list_jobs(connection, State.DONE, 20),

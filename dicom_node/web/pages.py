@@ -13,6 +13,7 @@ from fastapi.templating import Jinja2Templates
 from starlette.exceptions import HTTPException
 
 from dicom_node.version import package_version
+from dicom_node.web import words
 
 FOLDER = Path(__file__).parent
 API = ("/api/", "/predict")
@@ -37,7 +38,14 @@ def _moment(seconds: float | None, form: str = "%Y-%m-%d %H:%M:%S") -> str:
 
 _templates = Jinja2Templates(directory=FOLDER / "templates")
 _templates.env.filters |= {"ago": _ago, "moment": _moment}
-_templates.env.globals["version"] = package_version()
+_templates.env.filters |= {
+    each.__name__: each for each in (words.person_name, words.date, words.view, words.wait)
+}
+_templates.env.globals |= {
+    "version": package_version(),
+    "answers": words.ANSWERS,
+    "progress_words": words.PROGRESS,
+}
 
 
 def page(request: Request, template: str, /, status: int = 200, **shown: Any) -> Response:

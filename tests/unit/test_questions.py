@@ -32,6 +32,10 @@ FEW = {
         "USE TEMP B-TREE FOR ORDER BY",
     },
     "worklist": {"SCAN anon_2", "USE TEMP B-TREE FOR GROUP BY"},  # the studies of a day
+    "worklist page": {
+        "USE TEMP B-TREE FOR ORDER BY",
+        "USE TEMP B-TREE FOR GROUP BY",
+    },  # of the studies on it
     "what was made and arrived since yesterday": {"USE TEMP B-TREE FOR DISTINCT"},  # as above
     "show a study": {"USE TEMP B-TREE FOR ORDER BY"},  # what is of one study
     "report": {
