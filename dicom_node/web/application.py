@@ -16,7 +16,7 @@ from dicom_node.web import (
 )
 from dicom_node.web.access import NobodyKnown, NotAllowed
 from dicom_node.web.context import Context
-from dicom_node.web.pages import FOLDER, on_refusal, refusal, to_the_door
+from dicom_node.web.pages import FOLDER, REFUSALS, on_refusal, refusal, to_the_door
 from dicom_node.web.protection import Protection
 
 PARTS = (
@@ -44,6 +44,7 @@ def application(context: Context) -> ASGIApp:
         openapi_url="/api/openapi.json",
         docs_url=None,  # they would load their scripts from elsewhere
         redoc_url=None,
+        responses=REFUSALS,
     )
     app.state.context = context
     for part in PARTS:

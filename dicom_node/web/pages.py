@@ -10,6 +10,7 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from fastapi.templating import Jinja2Templates
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from dicom_node.version import package_version
@@ -17,6 +18,21 @@ from dicom_node.web import words
 
 FOLDER = Path(__file__).parent
 API = ("/api/", "/predict")
+
+
+class Refused(BaseModel):
+    """What is wrong, in a sentence."""
+
+    detail: str
+
+
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    401: {"model": Refused, "description": "Who asks has not logged in."},
+    403: {"model": Refused, "description": "The role does not allow this."},
+    413: {"model": Refused, "description": "More bytes than are taken here."},
+    422: {"model": Refused, "description": "What was sent is not what is described here."},
+}
+"""How any part of the JSON interface may answer."""
 
 
 def _ago(seconds: float) -> str:

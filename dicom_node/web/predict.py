@@ -13,18 +13,15 @@ from dicom_node.results.wording import BURNED_IN_DISCLAIMER
 from dicom_node.tasks import LookTask
 from dicom_node.web.access import Looker, note
 from dicom_node.web.context import Here
+from dicom_node.web.pages import Refused
 from inference.prediction import Answer, NotAnalysable, Reason, Side
 
 HEATMAP_SIDE = 1024
 """Rows or columns of the film in the heatmap at most: as much as a window shows."""
 
-REFUSALS: dict[int | str, dict[str, Any]] = {
-    401: {"description": "log in first"},
-    403: {"description": "the role does not allow this"},
-    413: {"description": "the file is larger than [limits] data_set_megabytes"},
-    422: {"description": "no file was sent, or the analysing process did not survive it"},
-    503: {"description": "others are being served, or there is no model; try again"},
-    507: {"description": "the node's disk is almost full"},
+UPLOAD_REFUSALS: dict[int | str, dict[str, Any]] = {
+    503: {"model": Refused, "description": "Others are being served, or there is no model: try again."},
+    507: {"model": Refused, "description": "The node's disk is almost full."},
 }
 
 pages = APIRouter(include_in_schema=False)
@@ -40,7 +37,7 @@ class Box(BaseModel):
     bottom: int
 
 
-class Refusal(BaseModel):
+class NoPrediction(BaseModel):
     """Why there is no prediction, as the node's reports code it, and in words."""
 
     code: Reason
@@ -56,7 +53,7 @@ class Found(BaseModel):
     likely_from: float | None = Field(description="from it on pneumonia is likely")
     side: Side | None = Field(description="the patient's own side that holds the attention")
     regions: list[Box]
-    not_analysable: Refusal | None
+    not_analysable: NoPrediction | None
     heatmap_png: str | None = Field(
         description="the picture with the model's attention over it, PNG in Base64"
     )
@@ -65,7 +62,7 @@ class Found(BaseModel):
     disclaimer: str = BURNED_IN_DISCLAIMER
 
 
-@api.post("/predict", responses=REFUSALS)
+@api.post("/predict", responses=UPLOAD_REFUSALS)
 def predict(
     context: Here,
     visitor: Looker,
@@ -82,7 +79,7 @@ def predict(
         look = process.look(LookTask(path, HEATMAP_SIDE), deadline)
     outcome = look.outcome
     if isinstance(outcome, NotAnalysable):
-        refusal = Refusal(code=outcome.reason, sentence=outcome.reason.sentence)
+        refusal = NoPrediction(code=outcome.reason, sentence=outcome.reason.sentence)
         return Found(
             answer=None,
             score=None,

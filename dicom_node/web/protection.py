@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -63,7 +63,7 @@ class Protection:
 
         headers = Headers(scope=scope)
         if is_forged(scope["method"], headers):
-            answer = PlainTextResponse("This did not come from a page of this node.\n", 403, UNREAD)
+            answer = JSONResponse({"detail": "This did not come from a page of this node."}, 403, UNREAD)
             await answer(scope, receive, protected_send)
             return
         most = next(
@@ -71,7 +71,7 @@ class Protection:
         )
         announced = headers.get("content-length", "0")
         if not announced.isdecimal() or int(announced) > most:
-            answer = PlainTextResponse(f"No more than {most} bytes are taken here.\n", 413, UNREAD)
+            answer = JSONResponse({"detail": f"No more than {most} bytes are taken here."}, 413, UNREAD)
             await answer(scope, receive, protected_send)
             return
         came = 0

@@ -11,7 +11,7 @@ from dicom_node.rehearsal import Verdict, rehearse
 from dicom_node.web.access import Administrator, note
 from dicom_node.web.context import Context, Here
 from dicom_node.web.pages import page
-from dicom_node.web.predict import REFUSALS
+from dicom_node.web.predict import UPLOAD_REFUSALS
 
 pages = APIRouter(include_in_schema=False)
 api = APIRouter(prefix="/api", tags=["rules"])
@@ -68,7 +68,7 @@ def rules_of_file(
     )
 
 
-@api.post("/rules", responses=REFUSALS)
+@api.post("/rules", responses=UPLOAD_REFUSALS)
 def rules(
     context: Here, visitor: Administrator, file: Brought, ae_title: Title = "", address: Address = ""
 ) -> list[Met]:

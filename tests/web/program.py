@@ -15,7 +15,8 @@ class Program:
         self._session = requests.Session()
         answer = self.ask("POST", "/api/session", json={"name": name, "password": password})
         assert answer.status_code == 200, answer.text
-        self._session.headers["Authorization"] = f"Bearer {answer.json()['token']}"
+        self.token = str(answer.json()["token"])
+        self._session.headers["Authorization"] = f"Bearer {self.token}"
 
     def ask(self, method: str, path: str, **more: Any) -> requests.Response:
         """Return the answer, whatever it is."""
