@@ -28,6 +28,7 @@ from dicom_node.sender import Sender
 from dicom_node.shadow import Shadow
 from dicom_node.sweeps import Sweeps
 from dicom_node.tls import Tls
+from dicom_node.watches import DestinationWatch, ScoreWatch
 from dicom_node.worker import Worker
 from inference.card import SHIPPED, ModelCard, load_card
 from inference.errors import ModelDamaged
@@ -76,6 +77,8 @@ class Node:
         self._loops: list[Loop] = []
         self._waiting_for_images: list[Loop] = []
         self._waiting_for_results: list[Loop] = []
+        self._watches: list[Loop] = []
+        """Nobody waits for what they do at the end."""
         self._interrupts: list[Callable[[], None]] = []
         """What ends a step that may take long."""
         self._closes: list[Callable[[], None]] = []
@@ -125,7 +128,7 @@ class Node:
             self.address = self._receiver.start()
         if Role.WEB in self._roles:
             self._prepare_pages()
-        for loop in self._loops:
+        for loop in (*self._loops, *self._watches):
             loop.start()
         self._sweeps.start()
         # what is loaded now stays; pynetdicom collects garbage while it accepts, and would look through all of it
@@ -139,7 +142,7 @@ class Node:
         if self._receiver is not None:
             self._receiver.stop()
         self._sweeps.stop()
-        for loop in self._loops:
+        for loop in (*self._loops, *self._watches):
             loop.end()
         for interrupt in self._interrupts:
             interrupt()
@@ -178,6 +181,7 @@ class Node:
         self._waiting_for_images.append(self._loop("analyse", worker.step))
         patient = Worker(settings, folder, card, f"{owner}:retries", self._wake_for_results, retries=True)
         self._loop("analyse again", patient.step)
+        self._watches.append(Loop("watch the scores", ScoreWatch(folder).step))
         self._interrupts.append(patient.end)
         self._closes += [worker.close, patient.close]
 
@@ -198,6 +202,10 @@ class Node:
             if destination.storage_commitment:
                 committer = Committer(settings, destination, self._folder)
                 self._loop(f"commitment of {destination.name}", committer.step)
+
+        watch = DestinationWatch(settings, self._folder, self._tls)
+        self._watches.append(Loop("watch the destinations", watch.step))
+        self._interrupts.append(watch.end)
 
     def _prepare_pages(self) -> None:
         """Open the pages."""

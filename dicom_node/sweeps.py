@@ -22,7 +22,7 @@ from dicom_node.logs import where_raised
 from dicom_node.loop import Loop
 from dicom_node.reconciliation import reconcile
 from dicom_node.retry import analysis_policy, delivery_policy, longest_wait_seconds
-from storage import commitment, queue, reconciliation, retention
+from storage import commitment, queue, reconciliation, retention, scores, throughput
 from storage.folder import DataFolder
 from storage.schema import deliveries, fetches, jobs
 from storage.states import State
@@ -73,6 +73,7 @@ class Sweeps:
             (self.remove_orphans, DAY_SECONDS),
             (self.check_database, HOUR_SECONDS),
             (self.forget_commitment_requests, DAY_SECONDS),
+            (self.forget_history, DAY_SECONDS),
         ):
             # what is done daily is done also where a node is started anew, or its clock is set, every day
             first = datetime.now(UTC) + timedelta(seconds=min(seconds, HOUR_SECONDS))
@@ -185,6 +186,12 @@ class Sweeps:
         """Remove what archives were asked so long ago that a person has it by now; return how many requests."""
         with self._folder.database.write(Step.COMMITMENTS_FORGOTTEN) as connection:
             return commitment.forget(connection, now - self._settings.retry.deliver_give_up_seconds)
+
+    def forget_history(self, now: float) -> int:
+        """Remove what was tallied of hours and weeks that no page shows any more; return how many rows."""
+        with self._folder.database.write(Step.HISTORY_FORGOTTEN) as connection:
+            before = now - throughput.KEPT_HOURS * HOUR_SECONDS
+            return throughput.forget(connection, before) + scores.forget(connection, now)
 
     def remove_leftovers(self, now: float) -> int:
         """Delete what an aborted transfer left in the incoming folder; return how many files."""

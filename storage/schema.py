@@ -10,6 +10,9 @@
     audit_end                                 one row: how far the trail goes, and what of it was sent
     counts                                    how many rows there are, and in which states (by triggers)
     pauses                                    what a person has stopped for a while
+    tallies                                   what came and went in each hour, and how soon (by triggers)
+    devices ── score_counts                   how often each device's films got which score (by triggers)
+    echoes                                    whether the destinations answer
     people, invitations, sessions             who may look at the pages
     verdicts                                  what people and final reports say of the answers
 
@@ -302,6 +305,54 @@ pauses = Table(
     Column("since", Float, nullable=False),
     Column("user", String(64), nullable=False),
     Column("reason", String(256), nullable=False),
+)
+
+tallies = Table(
+    "tallies",
+    metadata,
+    # since 1970 (UTC); 0: in all hours together
+    Column("hour", Integer, primary_key=True, autoincrement=False),
+    # a word of `storage.triggers`; the destination, of deliveries
+    Column("what", String(32), primary_key=True),
+    Column("destination", String(64), primary_key=True),
+    # which of `LATENCY_BOUNDS` it took no longer than, by number from 0
+    Column("bucket", Integer, primary_key=True, autoincrement=False),
+    Column("number", Integer, nullable=False),
+    # bytes of images, seconds of all else
+    Column("amount", Float, nullable=False),
+)
+
+devices = Table(
+    "devices",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    # manufacturer and model, or the source of a film that names neither
+    Column("name", String(129), nullable=False, unique=True),
+)
+
+score_counts = Table(
+    "score_counts",
+    metadata,
+    Column("model_sha256", String(64), primary_key=True),
+    # since 1970 (UTC), from Monday on; 0: the first films of the device, which the others are compared with
+    Column("week", Integer, primary_key=True, autoincrement=False),
+    # 0: devices that came when there were `MOST_DEVICES`
+    Column("device_id", Integer, primary_key=True, autoincrement=False),
+    # which of `SCORE_BINS` equal parts of 0 to 1
+    Column("bin", Integer, primary_key=True, autoincrement=False),
+    Column("number", Integer, nullable=False),
+)
+
+echoes = Table(
+    "echoes",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("destination", String(64), nullable=False),
+    Column("at", Float, nullable=False, index=True),
+    # either how long it took, or why it did not come to anything
+    Column("milliseconds", Float),
+    Column("reason", String(256)),
+    Index(None, "destination", "at"),
 )
 
 people = Table(

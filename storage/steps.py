@@ -40,6 +40,9 @@ class Step(StrEnum):
     COMMITMENTS_FORGOTTEN = "commitments_forgotten"
     FOUND_MISSING = "found_missing"
 
+    DESTINATION_ASKED = "destination_asked"
+    HISTORY_FORGOTTEN = "history_forgotten"
+
     FETCH_CLAIMED = "fetch_claimed"
     FETCH_ASKED = "fetch_asked"
     FETCH_ENDED = "fetch_ended"

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from storage import (
     audit,
     commitment,
+    echoes,
     fetches,
     ledger,
     needed,
@@ -23,7 +24,9 @@ from storage import (
     reception,
     reconciliation,
     retention,
+    scores,
     studies,
+    throughput,
     views,
     waiting,
     worklist,
@@ -32,6 +35,7 @@ from storage.records import Difference, Fetch, Job, JobKind, ReceivedInstance, R
 from storage.schema import deliveries, jobs
 from storage.schema import fetches as fetches_table
 from storage.states import State
+from storage.throughput import Tallied
 
 OWNER = "asker"
 DESTINATION = "pacs"
@@ -233,6 +237,19 @@ def _show(connection: Connection, _now: float) -> None:
             views.study(connection, found)
 
 
+def _watch(connection: Connection, now: float) -> None:
+    throughput.hours_since(connection, now - 30 * DAY_SECONDS)
+    throughput.latencies(connection)
+    throughput.total(connection, Tallied.STUDIES)
+    throughput.report_seconds(connection, now - DAY_SECONDS)
+    throughput.delivery_seconds(connection, now - DAY_SECONDS)
+    model = scores.model_in_service(connection) or ""
+    scores.of_devices(connection, model, now, 12)
+    echoes.echoed(connection, DESTINATION, now, 3.0, None)
+    echoes.latest(connection, DESTINATION, 24)
+    echoes.answered_since(connection, now - DAY_SECONDS)
+
+
 def _receive_again(connection: Connection, now: float) -> None:
     reception.receive(connection, received(WORKED_ON), 2.0, now)
     for key, difference in (("d" * 64, Difference.DATA), ("e" * 64, Difference.IMAGE)):
@@ -278,6 +295,7 @@ QUESTIONS: dict[str, Callable[[Connection, float], Any]] = {
         reconciliation.studies_reported(connection, now - DAY_SECONDS / 24, now),
         reconciliation.studies_delivered(connection, now - DAY_SECONDS / 24, now),
     ),
+    "how the node does": _watch,
     "take back at the start": _start,
     "retry and dismiss": _by_hand,
 }

@@ -71,6 +71,7 @@ SWEEPS = {
     Step.OBJECT_REMOVED: ("remove_finished_studies", 0),
     Step.LEFTOVERS_REMOVED: ("remove_leftovers", 1),
     Step.COMMITMENTS_FORGOTTEN: ("forget_commitment_requests", 100),
+    Step.HISTORY_FORGOTTEN: ("forget_history", 500),
 }
 """The sweep that has the step, and how many days later it is."""
 
@@ -172,6 +173,7 @@ SCENARIOS = {
         (
             Step.MIGRATED,
             Step.NODE_STARTED,
+            Step.DESTINATION_ASKED,
             Step.ASSOCIATION_REFUSED,
             Step.OBJECT_SYNCED,
             Step.OBJECT_MOVED,
