@@ -18,6 +18,7 @@ from config.sections import (
     StorageSettings,
 )
 from config.tls import TlsSettings
+from config.web import WebSettings
 
 
 class ClashError(ValueError):
@@ -40,6 +41,7 @@ def clashes(
     web_destinations: Mapping[int, WebDestination],
     hl7: Mapping[int, Hl7Destination],
     tls: TlsSettings | None,
+    web: WebSettings | None,
     audit: AuditSettings | None,
     has_every_entry: bool = True,
 ) -> Iterator[Fault]:
@@ -47,7 +49,7 @@ def clashes(
 
     Parameters
     ----------
-    receiver, retry, priors, storage, retention, tls, audit
+    receiver, retry, priors, storage, retention, tls, web, audit
         The sections, or None where they have faults of their own.
     sources, destinations, web_destinations, hl7
         Those without faults of their own, by their place in the file: what is wrong with one must not hide
@@ -73,6 +75,8 @@ def clashes(
             )
     yield from _web_clashes(web_destinations)
     yield from _tls_clashes(tls, receiver, audit, destinations, hl7)
+    if web and web.enabled:
+        yield from _page_clashes(web, tls, receiver)
     if receiver:
         for place, to in destinations.items():
             if to.port == receiver.port and _is_own_address(to.host, receiver.host):
@@ -167,6 +171,47 @@ def _tls_clashes(
         )
     if tls.revoked_file and not tls.authorities_file:
         yield Fault("tls.revoked_file", "needs authorities_file, too: who has issued what is revoked")
+
+
+def _page_clashes(
+    web: WebSettings, tls: TlsSettings | None, receiver: ReceiverSettings | None
+) -> Iterator[Fault]:
+    """Find what keeps the pages from being opened, or anybody from coming in."""
+    for setting in ("certificate_file", "key_file"):
+        if tls and web.tls and getattr(tls, setting) is None:
+            yield Fault(f"tls.{setting}", "is missing; web.tls = true needs a file in PEM here")
+    if receiver and web.port == receiver.port != 0 and _meet(web.host, receiver.host):
+        yield Fault("web.port", f"must be another one than [receiver] port, which is {receiver.port}, too")
+    parts = urlsplit(web.url)
+    if parts.path:
+        yield Fault("web.url", "must have no path: the pages are at the beginning of a host's")
+    if web.proxy_user_header and not web.proxy_addresses:
+        yield Fault(
+            "web.proxy_addresses", "is missing; the header web.proxy_user_header is taken from there alone"
+        )
+    if bool(web.proxy_user_header) != bool(web.proxy_role_header):
+        missing = "user" if web.proxy_role_header else "role"
+        yield Fault(f"web.proxy_{missing}_header", "is missing; user and role are said by two headers")
+    issuer = urlsplit(web.oidc.issuer)
+    if not web.oidc.issuer:
+        return
+    if web.proxy_user_header:
+        yield Fault(
+            "web.oidc.issuer", "must be left out where there is a proxy_user_header: one says who comes in"
+        )
+    if not web.oidc.client_id:
+        yield Fault("web.oidc.client_id", "is missing; the provider's administrator gives one")
+    if "openid" not in web.oidc.scope.split():
+        yield Fault("web.oidc.scope", 'must have "openid" among its words')
+    if issuer.scheme != "https" and not _is_loopback(issuer.hostname or ""):
+        yield Fault("web.oidc.issuer", "must start with https://: on the way anybody could say who comes in")
+    if not web.url or (parts.scheme != "https" and not _is_loopback(parts.hostname or "")):
+        yield Fault("web.url", "must be the pages' URL with https://: the provider sends people back there")
+
+
+def _meet(one: str, other: str) -> bool:
+    """Tell whether two sockets of one port cannot listen at both of these."""
+    return one.lower() == other.lower() or bool({one, other} & {"0.0.0.0", "::"})  # noqa: S104 - compared, not bound
 
 
 def _same_names(**sections: Mapping[int, Any]) -> Iterator[Fault]:

@@ -26,6 +26,7 @@ from config.sections import (
 )
 from config.settings import Settings
 from config.tls import TlsSettings
+from config.web import WebSettings
 
 _SHOWN_CHARACTERS = 60
 _REPLACED = {("model", "threshold"): "what threshold = t was, uncertain = [t, t] is now"}
@@ -197,6 +198,7 @@ def _clashes_between_valid_parts(document: Mapping[str, Any]) -> Iterator[Fault]
         web_destinations=_valid_entries(WebDestination, document.get("web_destinations")),
         hl7=_valid_entries(Hl7Destination, document.get("hl7")),
         tls=_valid(TlsSettings, document.get("tls", {})),
+        web=_valid(WebSettings, document.get("web", {})),
         audit=_valid(AuditSettings, document.get("audit", {})),
     )
 

@@ -118,6 +118,7 @@ class Settings(Section):
                 web_destinations=dict(enumerate(self.web_destinations)),
                 hl7=dict(enumerate(self.hl7)),
                 tls=self.tls,
+                web=self.web,
                 audit=self.audit,
             )
         )

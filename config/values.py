@@ -98,6 +98,13 @@ def _web_address(written: str) -> str:
     return url
 
 
+def header_name(written: str) -> str:
+    """Check the name of an HTTP header (RFC 9110 section 5.1) where the empty text means that there is none."""
+    if not re.fullmatch(r"[A-Za-z0-9-]{0,64}", written):
+        raise ValueError("must be the name of an HTTP header, of letters, digits and hyphens")
+    return written
+
+
 def _name(written: str) -> str:
     """Check a name that commands and logs use for a source or a destination."""
     if not re.fullmatch(r"[a-z0-9_-]{1,64}", written):
@@ -148,6 +155,11 @@ OptionalHost = Annotated[
 ]
 WebAddress = Annotated[
     str, AfterValidator(_web_address), Field(description="the URL of a web service in quotation marks")
+]
+OptionalWebAddress = Annotated[
+    str,
+    AfterValidator(lambda written: _web_address(written) if written else ""),
+    Field(description="the URL of a web service in quotation marks"),
 ]
 Name = Annotated[str, AfterValidator(_name), Field(description="a name in quotation marks")]
 OptionalName = Annotated[str, AfterValidator(_optional_name), Field(description="a name in quotation marks")]

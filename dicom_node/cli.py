@@ -27,6 +27,7 @@ COMMANDS = {
     "status": ("dicom_node.commands.status", "the queue in numbers"),
     "jobs": ("dicom_node.commands.jobs", "list jobs and deliveries, newest first"),
     "show": ("dicom_node.commands.show", "everything that happened to one study"),
+    "invite": ("dicom_node.commands.invite", "make the link by which somebody comes in to the pages"),
     "worklist": ("dicom_node.commands.worklist", "the studies in the order in which to read them"),
     "reconcile": ("dicom_node.commands.reconcile", "ask every archive whether it has what it was sent"),
     "conformance": ("dicom_node.commands.conformance", "write the DICOM conformance statement of this node"),

@@ -61,7 +61,7 @@ ALLOWED = frozenset(
         "where",
     }
 )
-LIBRARIES = ("pynetdicom", "pydicom", "highdicom", "apscheduler", "alembic")
+LIBRARIES = ("pynetdicom", "pydicom", "highdicom", "apscheduler", "alembic", "uvicorn", "asyncio")
 
 
 def configure(settings: LoggingSettings) -> None:

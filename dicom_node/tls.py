@@ -40,6 +40,12 @@ class Tls:
         """The context of a port: peers must show a certificate. Raises CertificatesUnusable."""
         return self._context("server", self._make_server)
 
+    def pages(self) -> ssl.SSLContext:
+        """The context of the pages' port: browsers need no certificate. It gives each new connection the files of that
+        moment, however long it is kept. Raises CertificatesUnusable.
+        """
+        return self._context("pages", self._make_pages)
+
     def client(self) -> ssl.SSLContext:
         """The context of a connection to a peer of the hospital, whose certificate names its host.
 
@@ -95,6 +101,18 @@ class Tls:
         context.options |= ssl.OP_NO_TICKET
         context.num_tickets = 0
         return self._with_files(context)
+
+    def _make_pages(self) -> ssl.SSLContext:
+        context = self._with_files(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+        context.options |= ssl.OP_NO_TICKET
+        context.num_tickets = 0
+        context.set_alpn_protocols(["http/1.1"])
+
+        def take_renewed(connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+            connection.context = self.pages()
+
+        context.sni_callback = take_renewed  # called for each handshake, also where a browser names no server
+        return context
 
     def _make_client(self) -> ssl.SSLContext:
         return self._with_files(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))

@@ -6,6 +6,7 @@ StorageError
 │   └── DatabaseDamaged  stop at the start, retry while running: only a backup mends it
 ├── LeaseLost            drop: another worker owns the job by now; what was computed is not kept
 ├── ObjectMissing        reject: the object store has no such object, or its bytes were altered
+├── LastAdministrator    reject: without this one nobody could let people in
 ├── DatabaseTooNew       stop: the database was written by a newer version
 └── FolderInUse          stop: another process has this role on the same data folder
 """
@@ -74,3 +75,11 @@ class FolderInUse(StorageError):
         )
         self.folder = folder
         self.role = role
+
+
+class LastAdministrator(StorageError):
+    """`name` is the only administrator with a password here, and has to stay one."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} is the last administrator: make somebody else one first")
+        self.name = name

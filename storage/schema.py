@@ -384,6 +384,8 @@ sessions = Table(
     Column("role", String(16), nullable=False),
     Column("begun_at", Float, nullable=False),
     Column("seen_at", Float, nullable=False, index=True),
+    # where it was begun
+    Column("address", String(64), nullable=False, server_default=""),
 )
 
 verdicts = Table(

@@ -62,6 +62,12 @@ def run(arguments: argparse.Namespace) -> int:
         print("note: there is no destination, so results stay here")
     if Tls(settings.tls).is_key_exposed:
         print("note: [tls] key_file can be read by others than the service's user: chmod 600")
+    if settings.web.enabled and not (
+        settings.web.tls or settings.web.host in ("127.0.0.1", "::1", "localhost")
+    ):
+        print(
+            "note: [web] host is open to the network without tls: passwords and names go there for anybody to read"
+        )
     for sentence in promises.not_kept(settings.node.data_dir, promises.Machine(), shares_database=False):
         print(f"note: {sentence}")
     print("no faults")

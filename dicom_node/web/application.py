@@ -1,6 +1,6 @@
 """The application put together: every page and every part of the JSON interface, and what stands before them."""
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
@@ -8,23 +8,39 @@ from starlette.types import ASGIApp
 
 from dicom_node.version import package_version
 from dicom_node.web import (
+    account,
     door,
     feedback,
+    invitations,
     predict,
     rules,
+    users,
     worklist,
 )
-from dicom_node.web.access import NobodyKnown, NotAllowed
+from dicom_node.web.access import NobodyKnown, NotAllowed, visitor_of
 from dicom_node.web.context import Context
-from dicom_node.web.pages import FOLDER, REFUSALS, on_refusal, refusal, to_the_door
+from dicom_node.web.pages import (
+    FOLDER,
+    REFUSALS,
+    on_fault,
+    on_refusal,
+    on_storage_error,
+    refusal,
+    to_the_door,
+)
 from dicom_node.web.protection import Protection
+from dicom_node.web.proxy import BehindProxy
+from storage.errors import StorageError
 
 PARTS = (
     door,
+    invitations,
     worklist,
     feedback,
     rules,
     predict,
+    users,
+    account,
 )
 """Each has `pages` and `api`."""
 
@@ -57,9 +73,16 @@ def application(context: Context) -> ASGIApp:
     )
     for refused in (HTTPException, RequestValidationError):
         app.add_exception_handler(refused, on_refusal)
+    app.add_exception_handler(StorageError, on_storage_error)
+    app.add_exception_handler(Exception, on_fault)
+    web = context.settings.web
     larger = dict.fromkeys(UPLOADS, context.settings.limits.data_set_bytes + FORM_BYTES)
-    return Protection(
-        app,
-        larger=larger,
-        over_tls=context.settings.web.tls,
-    )
+    protected = Protection(app, web, larger, lambda request: _has_come_in(request, context))
+    return BehindProxy(protected, web)
+
+
+def _has_come_in(request: Request, context: Context) -> bool:
+    try:
+        return visitor_of(request, context) is not None
+    except HTTPException:  # as whom the pages say
+        return False

@@ -1,5 +1,6 @@
 """What every page needs of the node that it belongs to."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, cast
@@ -25,6 +26,8 @@ class Context:
         they are no longer at the old one.
     uploads
         Keeps and analyses files that are brought.
+    now
+        The clock: seconds since 1970 (UTC).
     """
 
     settings: Settings
@@ -32,6 +35,7 @@ class Context:
     wake: Callable[[], None]
     opened: Callable[[], str]
     uploads: Uploads
+    now: Callable[[], float] = time.time
     attempts: Attempts = field(default_factory=Attempts)
 
 

@@ -1,24 +1,29 @@
-"""How people come in and leave: by a password, and by an invitation before they have one."""
+"""How people come in and leave by a password."""
 
-import re
-import time
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from config.web import WebSettings
 from dicom_node.web import passwords
-from dicom_node.web.access import COOKIE, LONGEST_SESSION_SECONDS, Looker, address_of, visitor_of
+from dicom_node.web.access import (
+    Looker,
+    Visitor,
+    address_of,
+    cookie_of,
+    limits_of,
+    visitor_of,
+)
 from dicom_node.web.context import Context, Here
-from dicom_node.web.pages import go_to, page
+from dicom_node.web.pages import go_to, page, within
 from storage import audit, people
 from storage.people import Role
 from storage.steps import Step
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
-NAME_RULE = "must be 1 to 64 letters, digits, dots, hyphens, underscores or @"
+BUSY = "Too many people are coming in at this moment. Try again."
 
 pages = APIRouter(include_in_schema=False)
 api = APIRouter(prefix="/api", tags=["access"])
@@ -27,8 +32,8 @@ api = APIRouter(prefix="/api", tags=["access"])
 class Credentials(BaseModel):
     """A name and its password."""
 
-    name: str
-    password: str
+    name: str = Field(max_length=64)
+    password: str = Field(max_length=passwords.LONGEST)
 
 
 class Token(BaseModel):
@@ -50,45 +55,67 @@ class TooOften(Exception):
         self.seconds = seconds
 
 
-def come_in(request: Request, context: Context, name: str, password: str) -> tuple[str, Role]:
-    """Return the secret of a new session. Raises WrongPassword, TooOften."""
-    address = address_of(request)
-    wait = context.attempts.wait_seconds(name, address)
-    if wait > 0:
-        raise TooOften(wait)
-    database, now = context.folder.database, time.time()
+def check_password(context: Context, name: str, password: str, address: str) -> Role:
+    """Return the role of whoever has this name and password. Raises WrongPassword, TooOften, TooManyAtOnce."""
+    database = context.folder.database
     with database.read() as connection:
         known = people.role_and_password(connection, name)
+    wait = context.attempts.begin(name, address)
+    if wait > 0:
+        raise TooOften(wait)
     if not passwords.is_right(password, known[1] if known else None) or known is None:
-        context.attempts.note_wrong(name, address)
         with database.write(Step.BY_HAND) as connection:
             # what was typed as a name may be a password
-            audit.append(connection, now, "login_refused", user=name if known else "", address=address)
+            audit.append(
+                connection, context.now(), "login_refused", user=name if known else "", address=address
+            )
         raise WrongPassword
-    context.attempts.forget(name)
-    role = known[0]
-    with database.write(Step.BY_HAND) as connection:
-        people.forget_sessions(connection, now - LONGEST_SESSION_SECONDS)
-        secret = people.begin_session(connection, name, role, now)
-        audit.append(connection, now, "login", user=name, role=role, address=address)
-    return secret, role
+    context.attempts.was_right(name, address)
+    return known[0]
 
 
-def leave(context: Context, visitor: Looker) -> None:
+def begin(request: Request, context: Context, name: str, role: Role, by: str) -> str:
+    """Return the secret of a new session; one that this browser had before ends."""
+    address, now, before = address_of(request), context.now(), visitor_of(request, context)
+    with context.folder.database.write(Step.BY_HAND) as connection:
+        people.forget_sessions(connection, now, limits_of(context))
+        if before is not None and before.session is not None:
+            people.end_session(connection, before.session, before.name)
+        secret = people.begin_session(connection, name, role, now, address)
+        audit.append(connection, now, "login", user=name, role=role, address=address, by=by)
+    return secret
+
+
+def come_in(request: Request, context: Context, name: str, password: str) -> tuple[str, Role]:
+    """Return the secret of a new session. Raises WrongPassword, TooOften, TooManyAtOnce."""
+    not_behind_a_proxy(context.settings.web)
+    name = name.strip().lower()
+    role = check_password(context, name, password, address_of(request))
+    return begin(request, context, name, role, "password"), role
+
+
+def leave(context: Context, visitor: Visitor) -> None:
     """End the visitor's session."""
     with context.folder.database.write(Step.BY_HAND) as connection:
-        people.end_session(connection, visitor.session)
-        audit.append(connection, time.time(), "logout", user=visitor.name, address=visitor.address)
+        if visitor.session is not None:
+            people.end_session(connection, visitor.session, visitor.name)
+        audit.append(connection, context.now(), "logout", user=visitor.name, address=visitor.address)
+
+
+def with_cookie(request: Request, answer: Response, secret: str) -> Response:
+    """Have the browser keep the secret of a session until it is closed; no script of a page can read it."""
+    secure = request.url.scheme == "https"
+    answer.set_cookie(cookie_of(request), secret, httponly=True, samesite="lax", secure=secure)
+    return answer
 
 
 @pages.get("/login")
 def login_page(request: Request, context: Here, to: str = "/") -> Response:
     """Ask for name and password."""
     if visitor_of(request, context) is not None:
-        return go_to(request, _within(to))
-    with context.folder.database.read() as connection:
-        has_administrator = people.has_administrator(connection)
-    return page(request, "login.html", to=_within(to), has_administrator=has_administrator)
+        return go_to(request, within(to))
+    not_behind_a_proxy(context.settings.web)
+    return _login(request, context, to)
 
 
 @pages.post("/login")
@@ -103,25 +130,14 @@ def login(
     try:
         secret, _ = come_in(request, context, name, password)
     except WrongPassword:
-        fault = "Name and password do not belong together."
-        return page(
-            request, "login.html", 401, to=_within(to), name=name, fault=fault, has_administrator=True
-        )
+        return _login(request, context, to, 401, name, "Name and password do not belong together.")
     except TooOften as error:
-        answer = page(
-            request,
-            "login.html",
-            429,
-            to=_within(to),
-            name=name,
-            fault=f"{error}.".capitalize(),
-            has_administrator=True,
-        )
+        answer = _login(request, context, to, 429, name, f"{error}.".capitalize())
         answer.headers["Retry-After"] = f"{error.seconds:.0f}"
         return answer
-    answer = go_to(request, _within(to))
-    answer.set_cookie(COOKIE, secret, httponly=True, samesite="lax", secure=request.url.scheme == "https")
-    return answer
+    except passwords.TooManyAtOnce:
+        return _login(request, context, to, 503, name, BUSY)
+    return with_cookie(request, go_to(request, within(to)), secret)
 
 
 @pages.post("/logout")
@@ -129,67 +145,11 @@ def logout(request: Request, context: Here, visitor: Looker) -> Response:
     """Let somebody out."""
     leave(context, visitor)
     answer = go_to(request, "/login")
-    answer.delete_cookie(COOKIE)
+    answer.delete_cookie(cookie_of(request), secure=request.url.scheme == "https", httponly=True)
     return answer
 
 
-@pages.get("/invitation/{secret}")
-def invitation_page(request: Request, context: Here, secret: str) -> Response:
-    """Ask somebody who was invited for the password that they want."""
-    return page(
-        request, "invitation.html", invitation=_invitation(context, secret), shortest=passwords.SHORTEST
-    )
-
-
-@pages.post("/invitation/{secret}")
-def accept_invitation(
-    request: Request,
-    context: Here,
-    secret: str,
-    password: Annotated[str, Form(max_length=passwords.LONGEST)],
-    again: Annotated[str, Form(max_length=passwords.LONGEST)],
-    name: Annotated[str, Form(max_length=64)] = "",
-) -> Response:
-    """Keep the password of somebody who was invited, and let them in."""
-    found = _invitation(context, secret)
-    name = found.name or name.strip()
-    faults = {}
-    if not NAME.fullmatch(name):
-        faults["name"] = NAME_RULE
-    if (fault := passwords.fault_of(password, name or " ")) is not None:
-        faults["password"] = fault
-    elif password != again:
-        faults["again"] = "is not the same"
-    if not faults:
-        now = time.time()
-        kept = passwords.hashed(password)
-        with context.folder.database.write(Step.BY_HAND) as connection:
-            accepted = people.accept(connection, secret, name, kept, now)
-            if accepted is not None:
-                audit.append(
-                    connection,
-                    now,
-                    "person_accepted",
-                    user=name,
-                    role=accepted.role,
-                    address=address_of(request),
-                )
-        if accepted is not None:
-            moved_to = context.opened() if accepted.role is Role.ADMINISTRATOR else ""
-            return page(request, "accepted.html", name=name, moved_to=moved_to)
-        faults["name"] = "is somebody else's"
-    return page(
-        request,
-        "invitation.html",
-        422,
-        invitation=found,
-        name=name,
-        faults=faults,
-        shortest=passwords.SHORTEST,
-    )
-
-
-@api.post("/session")
+@api.post("/session", responses={401: {}, 403: {}, 429: {}, 503: {}})
 def begin_session(request: Request, context: Here, credentials: Credentials) -> Token:
     """Log in: the token goes into the header `Authorization: Bearer ...` of what is asked next."""
     try:
@@ -198,6 +158,8 @@ def begin_session(request: Request, context: Here, credentials: Credentials) -> 
         raise HTTPException(401, "name and password do not belong together") from None
     except TooOften as error:
         raise HTTPException(429, str(error), {"Retry-After": f"{error.seconds:.0f}"}) from None
+    except passwords.TooManyAtOnce:
+        raise HTTPException(503, BUSY, {"Retry-After": "1"}) from None
     return Token(token=secret, role=role)
 
 
@@ -207,14 +169,24 @@ def end_session(context: Here, visitor: Looker) -> None:
     leave(context, visitor)
 
 
-def _invitation(context: Context, secret: str) -> people.Invitation:
+def _login(
+    request: Request, context: Context, to: str, status: int = 200, name: str = "", fault: str = ""
+) -> Response:
     with context.folder.database.read() as connection:
-        found = people.invitation(connection, secret, time.time())
-    if found is None:
-        raise HTTPException(404, "This invitation was used, has expired, or never was. Ask for a new one.")
-    return found
+        has_administrator = people.has_administrator(connection)
+    return page(
+        request,
+        "login.html",
+        status,
+        to=within(to),
+        name=name,
+        fault=fault,
+        is_open=has_administrator or context.settings.web.has_single_sign_on,
+        has_oidc=bool(context.settings.web.oidc.issuer),
+    )
 
 
-def _within(path: str) -> str:
-    """Return a path of this node, whatever was asked for: a link from elsewhere leads nowhere else."""
-    return path if re.fullmatch(r"/(?![/\\])[^\\\x00-\x20]*", path) else "/"
+def not_behind_a_proxy(web: WebSettings) -> None:
+    """Raise HTTPException where a reverse proxy says who comes in, and nobody does otherwise."""
+    if web.proxy_user_header:
+        raise HTTPException(403, "Who comes in is said by the hospital's reverse proxy: come by its address.")

@@ -1,11 +1,13 @@
 """How a page is written: templates, what each of them knows, and answers for whoever may not see one."""
 
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
+import structlog
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
@@ -13,8 +15,12 @@ from fastapi.templating import Jinja2Templates
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from config.web import WebSettings
+from dicom_node.logs import where_raised
 from dicom_node.version import package_version
 from dicom_node.web import words
+
+_log = structlog.get_logger()
 
 FOLDER = Path(__file__).parent
 API = ("/api/", "/predict")
@@ -87,16 +93,25 @@ def go_to(request: Request, path: str) -> Response:
     return RedirectResponse(path, 303)
 
 
+def within(path: str) -> str:
+    """Return a path of this node, whatever was asked for: a link from elsewhere leads nowhere else."""
+    return path if re.fullmatch(r"/(?![/\\])[^\\\x00-\x20]*", path) else "/"
+
+
+def base_of(request: Request, web: WebSettings) -> str:
+    """Return the beginning of links that people are given: as the settings have it, else as they asked."""
+    return web.url or str(request.base_url).rstrip("/")
+
+
 def to_the_door(request: Request) -> Response:
     """Answer somebody who has not come in."""
     if is_of_api(request):
         return JSONResponse({"detail": "log in first"}, 401, {"WWW-Authenticate": "Bearer"})
-    back = "" if is_live(request) or request.method != "GET" else _back(request)
-    return go_to(request, f"/login{back}")
-
-
-def _back(request: Request) -> str:
-    return "?to=" + quote(request.url.path + (f"?{request.url.query}" if request.url.query else ""), safe="")
+    asked = urlsplit(request.headers.get("hx-current-url", "/") if is_live(request) else str(request.url))
+    if request.method != "GET" or (asked.path in ("", "/") and not asked.query):
+        return go_to(request, "/login")
+    to = asked.path + (f"?{asked.query}" if asked.query else "")
+    return go_to(request, f"/login?to={quote(to, safe='')}")
 
 
 def refusal(
@@ -121,3 +136,20 @@ def on_refusal(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException):
         return refusal(request, error.status_code, str(error.detail), error.headers)
     raise error
+
+
+def on_storage_error(request: Request, error: Exception) -> Response:
+    """Answer what the database or the disk cannot do now; what it is stands in the log."""
+    _log.error("page_not_served", error_type=type(error).__name__, reason=str(error))
+    return refusal(
+        request,
+        503,
+        "The node's database cannot do this now: it is busy, or its disk is full or broken. Nothing was changed.",
+        {"Retry-After": "5"},
+    )
+
+
+def on_fault(request: Request, error: Exception) -> Response:
+    """Answer an error that nobody foresaw, and log where it was raised: its text may hold what a header held."""
+    _log.error("page_failed", error_type=type(error).__name__, where=where_raised(error))
+    return refusal(request, 500, "The node has made a mistake. Its log says where, for whoever mends it.")

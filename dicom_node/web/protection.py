@@ -2,17 +2,27 @@
 
 A request that changes something has to come from a page of ours: browsers say so by ``Sec-Fetch-Site`` or ``Origin``,
 and no page of somebody else's can make them say otherwise (Fetch Metadata, W3C; OWASP Cross-Site Request Forgery
-Prevention). A body is read to a limit. Answers tell the browser to run our own files alone, to show us in no frame,
+Prevention). The node has to be called by a name of its own, so that nobody else's name can be made to lead here (DNS
+rebinding). A body is read to a limit. Answers tell the browser to run our own files alone, to show us in no frame,
 and to keep nothing.
+
+They do not tell it to come by https alone (Strict-Transport-Security): it would do so on every port of this host from
+then on, and keep people from an archive beside the node that speaks http.
 """
 
-from collections.abc import Mapping
+import socket
+from collections.abc import Callable, Mapping
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from config.web import WebSettings
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 MOST_BYTES = 1_000_000
@@ -25,10 +35,10 @@ ANSWER_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cache-Control": "no-store",
 }
 UNREAD = {"Connection": "close"}
 """Of an answer before the body was read, which would else be taken for the next request."""
-KEPT_A_YEAR = "max-age=31536000"
 
 
 class Protection:
@@ -37,15 +47,23 @@ class Protection:
     Parameters
     ----------
     larger
-        By the beginning of a path: how many bytes a body may have there.
-    over_tls
-        Browsers are told to come by https alone from now on.
+        By the beginning of a path: how many bytes a body may have there that comes from somebody who has come in. A
+        body is read before a page asks who sends it.
+    has_come_in
+        Tells it of a request's headers.
     """
 
-    def __init__(self, application: ASGIApp, larger: Mapping[str, int], *, over_tls: bool) -> None:
+    def __init__(
+        self,
+        application: ASGIApp,
+        web: WebSettings,
+        larger: Mapping[str, int],
+        has_come_in: Callable[[Request], bool],
+    ) -> None:
         self._application = application
         self._larger = larger
-        self._headers = ANSWER_HEADERS | ({"Strict-Transport-Security": KEPT_A_YEAR} if over_tls else {})
+        self._has_come_in = has_come_in
+        self._names = {web.host.lower(), socket.gethostname().lower(), urlsplit(web.url).hostname or ""}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (ASGI 3)."""
@@ -56,22 +74,15 @@ class Protection:
         async def protected_send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in self._headers.items():
+                for name, value in ANSWER_HEADERS.items():
                     headers.setdefault(name, value)
-                headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
         headers = Headers(scope=scope)
-        if is_forged(scope["method"], headers):
-            answer = JSONResponse({"detail": "This did not come from a page of this node."}, 403, UNREAD)
-            await answer(scope, receive, protected_send)
-            return
-        most = next(
-            (many for start, many in self._larger.items() if scope["path"].startswith(start)), MOST_BYTES
-        )
-        announced = headers.get("content-length", "0")
-        if not announced.isdecimal() or int(announced) > most:
-            answer = JSONResponse({"detail": f"No more than {most} bytes are taken here."}, 413, UNREAD)
+        most = await self._most(scope)
+        refused = self._refusal(scope["method"], headers, most)
+        if refused is not None:
+            answer = JSONResponse({"detail": refused.detail}, refused.status_code, UNREAD)
             await answer(scope, receive, protected_send)
             return
         came = 0
@@ -81,10 +92,43 @@ class Protection:
             message = await receive()
             came += len(message.get("body", b""))
             if came > most:
-                raise HTTPException(413, f"No more than {most} bytes are taken here.")
+                raise _too_large(most)
             return message
 
         await self._application(scope, limited_receive, protected_send)
+
+    async def _most(self, scope: Scope) -> int:
+        for start, many in self._larger.items():
+            if scope["path"].startswith(start) and scope["method"] not in SAFE_METHODS:
+                return many if await run_in_threadpool(self._has_come_in, Request(scope)) else MOST_BYTES
+        return MOST_BYTES
+
+    def _refusal(self, method: str, headers: Headers, most: int) -> HTTPException | None:
+        if not is_own_name(headers.get("host", ""), self._names):
+            return HTTPException(
+                421, "The node does not know this name as its own: use its address, or set [web] url."
+            )
+        if is_forged(method, headers):
+            return HTTPException(403, "This did not come from a page of this node.")
+        announced = headers.get("content-length", "0")
+        if not announced.isdecimal() or len(announced) > 15 or int(announced) > most:
+            return _too_large(most)
+        return None
+
+
+def is_own_name(host: str, names: set[str]) -> bool:
+    """Tell whether a ``Host`` is one of these names, an address, or a name without a dot, to which no name server
+    outside gives an address.
+    """
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return False
+    try:
+        ip_address(name)
+    except ValueError:
+        return name != "" and (name in names or "." not in name)
+    return True
 
 
 def is_forged(method: str, headers: Headers) -> bool:
@@ -97,3 +141,7 @@ def is_forged(method: str, headers: Headers) -> bool:
     if origin is not None:
         return urlsplit(origin).netloc != headers.get("host")
     return "cookie" in headers
+
+
+def _too_large(most: int) -> HTTPException:
+    return HTTPException(413, f"No more than {most} bytes are taken here.")

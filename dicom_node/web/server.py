@@ -1,9 +1,11 @@
 """Where the pages listen: on this machine alone until there is somebody who may look at them."""
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
+from ipaddress import ip_address
 
 import structlog
 import uvicorn
@@ -12,19 +14,19 @@ from config.settings import Settings
 from dicom_node.errors import PortUnavailable
 from dicom_node.tls import Tls
 from dicom_node.web.application import application
+from dicom_node.web.connections import Connection, Listening
 from dicom_node.web.context import Context
+from dicom_node.web.links import EVERYWHERE, INVITATION_SECONDS, LOOPBACK, host_of, invitation, url_of
+from dicom_node.web.proxy import is_proxy
 from dicom_node.web.uploads import Uploads
 from storage import people
 from storage.folder import DataFolder
 from storage.people import Role
 from storage.steps import Step
 
-LOOPBACK = "127.0.0.1"
-EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not bound
-INVITATION_SECONDS = 24 * 3600.0
 WAITING_CONNECTIONS = 128
-MOST_REQUESTS = 200
-"""At once; one more is answered 503."""
+LONGEST_HEADERS = 32 * 1024
+"""Bytes, of a request's first line and headers together."""
 STOP_SECONDS = 5
 
 _log = structlog.get_logger()
@@ -58,20 +60,19 @@ class WebServer:
         with self._folder.database.read() as connection:
             has_administrator = people.has_administrator(connection)
         web = self._settings.web
-        self._listen(web.host if has_administrator else LOOPBACK, web.port)
-        if not has_administrator:
+        self._listen(host_of(web, has_administrator=has_administrator), web.port)
+        if not (has_administrator or web.has_single_sign_on):
             with self._folder.database.write(Step.BY_HAND) as connection:
                 secret = people.invite(connection, Role.ADMINISTRATOR, None, time.time(), INVITATION_SECONDS)
-            self.invitation = f"{self.url}/invitation/{secret}"
+            self.invitation = invitation(self.url, secret)
+        if not (web.tls or ip_address(self.address[0]).is_loopback):
+            _log.warning("pages_without_tls", address=self.address[0])
         self._thread.start()
 
     @property
     def url(self) -> str:
         """Where the pages are."""
-        return self._url(*self.address)
-
-    def _url(self, host: str, port: int) -> str:
-        return f"http{'s' if self._settings.web.tls else ''}://{f'[{host}]' if ':' in host else host}:{port}"
+        return url_of(self._settings.web, *self.address)
 
     def stop(self) -> None:
         """Answer what is being asked, and close the port."""
@@ -84,9 +85,10 @@ class WebServer:
     def _listen(self, host: str, port: int) -> None:
         try:
             family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-            self._socket = socket.create_server((host, port), family=family, backlog=WAITING_CONNECTIONS)
+            bound = socket.create_server((host, port), family=family, backlog=WAITING_CONNECTIONS)
         except OSError as error:
             raise PortUnavailable("[web]", host, port, error.strerror or "unknown error") from error
+        self._socket = Listening(bound, lambda address: is_proxy(address, self._settings.web))
         self.address = self._socket.getsockname()[:2]
 
     def _open(self) -> str:
@@ -95,7 +97,10 @@ class WebServer:
         if self.address[0] == host or self._server is None:
             return ""
         self._server.should_exit = True
-        return "" if host in EVERYWHERE else self._url(host, port)
+        return "" if host in EVERYWHERE else url_of(self._settings.web, host, port)
+
+    def _context(self, *_uvicorns: object) -> ssl.SSLContext:
+        return self._tls.pages()
 
     def _run(self) -> None:
         while not self._stopping and self._socket is not None:
@@ -105,11 +110,14 @@ class WebServer:
                     log_config=None,
                     access_log=False,
                     server_header=False,
-                    proxy_headers=False,
+                    proxy_headers=False,  # `dicom_node.web.proxy` does, and knows from whom
                     lifespan="off",
+                    loop="asyncio",
+                    http=Connection,
                     ws="none",
-                    limit_concurrency=MOST_REQUESTS,
+                    h11_max_incomplete_event_size=LONGEST_HEADERS,
                     timeout_graceful_shutdown=STOP_SECONDS,
+                    ssl_context_factory=self._context if self._settings.web.tls else None,
                 )
             )
             self._server.run(sockets=[self._socket])

@@ -108,6 +108,9 @@ def test_the_packaged_file_names_every_setting_and_no_other() -> None:
         else:
             assert isinstance(field.annotation, type)
             assert set(written[section]) == names(field.annotation), section
+            for name, inner in field.annotation.model_fields.items():
+                if isinstance(inner.annotation, type) and issubclass(inner.annotation, BaseModel):
+                    assert set(written[section][name]) == names(inner.annotation), name
 
 
 def test_every_setting_of_the_packaged_file_says_why_one_would_change_it() -> None:
