@@ -1,7 +1,8 @@
 """What can go wrong in this room.
 
 ConfigError
-└── SettingsFault       stop: the settings file cannot be used; every fault in it is named
+├── SettingsFault       stop: the settings file cannot be used; every fault in it is named
+└── NotWritten          reject: the settings file stays as it is; the text names why and what to mend
 """
 
 from collections.abc import Sequence
@@ -44,3 +45,7 @@ class SettingsFault(ConfigError):
         super().__init__("\n".join(f"{path}: {fault}" for fault in faults))
         self.path = path
         self.faults = tuple(faults)
+
+
+class NotWritten(ConfigError):
+    """The settings file was not changed; the text says why, and what an administrator does about it."""

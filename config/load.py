@@ -37,7 +37,7 @@ def load_settings(path: Path | None = None) -> Settings:
         When the file cannot be read or anything in it is wrong; it names every fault.
     """
     file = path or find_settings()
-    return check_settings(_read(file), file)
+    return check_settings(read_document(content_of(file), file), file)
 
 
 def find_settings() -> Path:
@@ -66,11 +66,8 @@ def check_settings(document: Mapping[str, Any], file: Path) -> Settings:
         raise SettingsFault(file, faults_in(document, error)) from None
 
 
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise SettingsFault(file, [Fault("", f"cannot be read: {error.strerror}")]) from None
+def read_document(content: bytes, file: Path) -> dict[str, Any]:
+    """Read TOML that lies, or shall lie, in `file`. Raises SettingsFault."""
     try:
         text = content.decode("utf-8-sig")  # editors on Windows put a byte order mark first
     except UnicodeDecodeError as error:
@@ -81,6 +78,14 @@ def _read(file: Path) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsFault(file, [_syntax_fault(str(error))]) from None
+
+
+def content_of(file: Path) -> bytes:
+    """Read a settings file's bytes. Raises SettingsFault."""
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise SettingsFault(file, [Fault("", f"cannot be read: {error.strerror}")]) from None
 
 
 def _syntax_fault(message: str) -> Fault:
