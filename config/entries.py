@@ -10,14 +10,18 @@ import re
 import tomllib
 from collections.abc import Mapping
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any, get_args
 
 import tomlkit
+from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import AbstractTable, Array
 
 from config.errors import NotWritten
 from config.section import Section
 from config.settings import Settings
+
+_IN_ANOTHER_WAY = "the file is written in a way that cannot be changed here: edit the file itself"
 
 
 class PeerSection(StrEnum):
@@ -98,7 +102,10 @@ def without_entry(text: str, section: PeerSection, place: int) -> str:
 
 def _changed(written: str, section: PeerSection, known: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     """Return the lines of one entry, which say what is `known`, with what is wanted instead."""
-    document = tomlkit.parse(written)
+    try:
+        document = tomlkit.parse(written)
+    except TOMLKitError as error:
+        raise NotWritten(_IN_ANOTHER_WAY) from error
     [table] = document[section.value]
     entry: AbstractTable = table
     for name in known.keys() - wanted.keys():
@@ -131,7 +138,7 @@ def _spans(text: str, section: PeerSection) -> list[tuple[int, int]]:
         offsets.append(offsets[-1] + len(line))
     headers = [number for number, line in enumerate(lines) if line.lstrip(" \t").startswith("[")]
     found = []
-    for number, following in zip(headers, [*headers[1:], len(lines)], strict=True):
+    for number, following in pairwise([*headers, len(lines)]):
         if own.fullmatch(lines[number]):
             found.append((offsets[number], offsets[_last_line(lines, number, following) + 1]))
     return found
@@ -151,17 +158,18 @@ def _last_line(lines: list[str], header: int, following: int) -> int:
 
 def _require_headers(section: PeerSection, found: int, wanted: int) -> None:
     if found != wanted:
-        raise NotWritten(
-            f"[[{section}]] is written in a way that cannot be changed here without changing more: "
-            "edit the file itself, or write each entry under a header of its own"
-        )
+        raise NotWritten(f"[[{section}]]: {_IN_ANOTHER_WAY}, or write each entry under a header of its own")
 
 
 def _checked(before: str, after: str, meant: dict[str, list[dict[str, Any]]]) -> str:
     """Return the new text where it says what was meant, and everything else is as it was."""
     document = tomllib.loads(before) | meant
-    if tomllib.loads(after) != {name: value for name, value in document.items() if value != []}:
-        raise NotWritten("the file is written in a way that cannot be changed here: edit the file itself")
+    try:
+        made = tomllib.loads(after)
+    except tomllib.TOMLDecodeError as error:
+        raise NotWritten(_IN_ANOTHER_WAY) from error
+    if made != {name: value for name, value in document.items() if value != []}:
+        raise NotWritten(_IN_ANOTHER_WAY)
     return after
 
 

@@ -58,6 +58,10 @@ class Admission:
         self._asking: dict[tuple[str, int], float] = {}
         self._associations: dict[Association, str] = {}
 
+    def take(self, settings: Settings) -> None:
+        """Go by these settings from the next connection on; an association that is open goes on."""
+        self._settings = settings
+
     def may_ask(self, address: str, port: int) -> bool:
         """Count a new connection until `has_asked`, or tell that it is one too many."""
         now = time.monotonic()

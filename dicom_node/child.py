@@ -72,6 +72,7 @@ class AnalysisProcess:
 
     def __init__(self, settings: Settings, card: ModelCard, niceness: int) -> None:
         self._settings = settings
+        self._told: Settings | None = None  # what the process goes by
         self._card = card
         self._niceness = niceness
         self._process: subprocess.Popen[bytes] | None = None
@@ -84,9 +85,13 @@ class AnalysisProcess:
         """The process's number, as long as there is one."""
         return None if self._process is None else self._process.pid
 
+    def take(self, settings: Settings) -> None:
+        """Go by these settings: by a new process, with the next start that is ensured."""
+        self._settings = settings
+
     def ensure_started(self) -> None:
-        """Start the process if it is not there or has answered often enough, and wait until its model is loaded:
-        before an image needs it.
+        """Start the process if it is not there, has answered often enough or goes by other settings, and wait until
+        its model is loaded: before an image needs it.
 
         Raises
         ------
@@ -95,13 +100,14 @@ class AnalysisProcess:
         ModelRefused
             The model is damaged, or was changed since its card was read.
         """
-        fresh = self._answered < self._settings.model.images_per_process
+        settings = self._settings
+        fresh = settings is self._told and self._answered < settings.model.images_per_process
         if fresh and self._process is not None and self._process.poll() is None:
             return
         self.stop()
         started = time.monotonic()
         pipe = self._start()
-        start = Start(self._settings.model_dump(mode="json"), self._niceness)
+        start = Start(settings.model_dump(mode="json"), self._niceness)
         loaded = self._converse(pipe, START, start, LOADED, START_SECONDS)
         if isinstance(loaded, Refusal):
             self.stop()
@@ -109,9 +115,10 @@ class AnalysisProcess:
         if loaded != identity(self._card):
             self.stop()
             raise ModelRefused(
-                f"{self._settings.model.bundle or SHIPPED}: not the model that was there when the node was started; "
+                f"{settings.model.bundle or SHIPPED}: not the model that was there when the node was started; "
                 "put that one back, or start the node again with this one"
             )
+        self._told = settings
         _log.info("analysis_started", milliseconds=round(1000 * (time.monotonic() - started)))
 
     def analyse(self, path: Path, deadline_seconds: float) -> Outcome:

@@ -73,6 +73,12 @@ class Fetcher:
         self._intake = Intake(settings, folder, fetched)
         self._association: Association | None = None
 
+    def take(self, settings: Settings) -> None:
+        """Find the archive where these settings say that it is, from the next fetch on."""
+        found = [each for each in settings.destinations if each.name == self._archive.name]
+        self._archive = found[0] if found else self._archive  # another one is fetched from after a new start
+        self._intake.take(settings)
+
     def step(self) -> float:
         """Do the fetch that has been due for longest, if one is; return after how many seconds to come back."""
         now = self._clock()

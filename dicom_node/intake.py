@@ -85,6 +85,10 @@ class Intake:
         _config.STORE_RECV_CHUNKED_DATASET = True
         vars(dimse_messages)["NamedTemporaryFile"] = self._arriving
 
+    def take(self, settings: Settings) -> None:
+        """Go by these settings from now on."""
+        self._settings = settings
+
     def stop(self) -> None:
         """Take nothing more: what is not answered is sent again."""
         self._stopping = True

@@ -17,11 +17,17 @@ _log = structlog.get_logger()
 
 
 class Loop:
-    """Calls `step()` again and again; it returns after how many seconds it wants to be called, 0 for at once."""
+    """Calls `step()` again and again; it returns after how many seconds it wants to be called, 0 for at once.
 
-    def __init__(self, name: str, step: Callable[[], float]) -> None:
+    `close` is called after the last step, in the same thread.
+    """
+
+    def __init__(
+        self, name: str, step: Callable[[], float], close: Callable[[], None] = lambda: None
+    ) -> None:
         self._name = name
         self._step = step
+        self._close = close
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -44,6 +50,11 @@ class Loop:
         self.end()
         self._thread.join(timeout)
 
+    @property
+    def is_running(self) -> bool:
+        """Whether a step may still be under way."""
+        return self._thread.is_alive()
+
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._wake.clear()
@@ -56,3 +67,4 @@ class Loop:
                 wait = AFTER_ERROR_SECONDS
             if wait > 0:
                 self._wake.wait(wait)
+        self._close()

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -16,15 +17,11 @@ from dicom_node import transport
 from dicom_node.auditing.forwarder import Forwarder, channel_to
 from dicom_node.auditing.person import person
 from dicom_node.auditing.settings_changes import changed, fingerprints
-from dicom_node.channels.channel import Channel
-from dicom_node.channels.mllp import MllpChannel
-from dicom_node.channels.storage import StorageChannel
-from dicom_node.channels.stow import StowChannel
-from dicom_node.commitment import Committer
+from dicom_node.destinations import Destinations
 from dicom_node.fetcher import Fetcher
+from dicom_node.live_settings import LiveSettings
 from dicom_node.loop import Loop
 from dicom_node.receiver import Receiver
-from dicom_node.sender import Sender
 from dicom_node.shadow import Shadow
 from dicom_node.sweeps import Sweeps
 from dicom_node.tls import Tls
@@ -61,22 +58,23 @@ class Role(StrEnum):
 
 
 class Node:
-    """A running node with some or all of the roles.
+    """A running node with some or all of the roles, by the settings that were read from `file`.
 
     `address` is set while it receives, and `pages` while it has some.
     """
 
-    def __init__(self, settings: Settings, roles: frozenset[Role]) -> None:
+    def __init__(self, settings: Settings, roles: frozenset[Role], file: Path) -> None:
         self._settings = settings
         self._roles = roles if settings.web.enabled else roles - {Role.WEB}
         self._tls = Tls(settings.tls)
         self._folder = DataFolder(settings.node.data_dir)
+        self.live = LiveSettings(settings, file, self._folder, self._roles)
         self._owner = f"{socket.gethostname()}:{os.getpid()}"
         self._receiver: Receiver | None = None
         self._sweeps = Sweeps(settings, self._folder, reconciles=Role.DELIVER in roles)
         self._loops: list[Loop] = []
         self._waiting_for_images: list[Loop] = []
-        self._waiting_for_results: list[Loop] = []
+        self._destinations: Destinations | None = None
         self._watches: list[Loop] = []
         """Nobody waits for what they do at the end."""
         self._interrupts: list[Callable[[], None]] = []
@@ -123,14 +121,19 @@ class Node:
                 fetcher = Fetcher(self._settings, self._folder, self._owner, self._wake_for_images)
                 self._waiting_for_images.append(self._loop("fetch", fetcher.step))
                 self._interrupts.append(fetcher.close)
+                self.live.tell(fetcher.take)
         if Role.RECEIVE in self._roles:
             self._receiver = Receiver(self._settings, self._folder, self._wake_for_images)
+            self.live.tell(self._receiver.take)
             self.address = self._receiver.start()
         if Role.WEB in self._roles:
             self._prepare_pages()
         for loop in (*self._loops, *self._watches):
             loop.start()
+        if self._destinations is not None:
+            self._destinations.start()
         self._sweeps.start()
+        self.live.tell(self._sweeps.take)
         # what is loaded now stays; pynetdicom collects garbage while it accepts, and would look through all of it
         gc.freeze()
         _log.info("node_started", role=sorted(self._roles))
@@ -144,11 +147,15 @@ class Node:
         self._sweeps.stop()
         for loop in (*self._loops, *self._watches):
             loop.end()
+        if self._destinations is not None:
+            self._destinations.end()
         for interrupt in self._interrupts:
             interrupt()
         deadline = time.monotonic() + STOP_SECONDS
         for loop in self._loops:
             loop.stop(max(0.0, deadline - time.monotonic()))
+        if self._destinations is not None:
+            self._destinations.stop(deadline)
         for close in self._closes:
             close()
         with self._folder.database.write(Step.NODE_STOPPED) as connection:
@@ -184,26 +191,16 @@ class Node:
         self._watches.append(Loop("watch the scores", ScoreWatch(folder).step))
         self._interrupts.append(patient.end)
         self._closes += [worker.close, patient.close]
+        for each in (worker, patient):
+            self.live.tell(each.take)
 
     def _prepare_senders(self) -> None:
-        """Set up one sender for each destination, whatever protocol it speaks."""
-        settings = self._settings
-        channels: dict[str, Channel] = {
-            destination.name: StorageChannel(settings.node.ae_title, destination, self._tls)
-            for destination in settings.destinations
-        }
-        channels |= {to.name: StowChannel(to, self._tls) for to in settings.web_destinations}
-        channels |= {to.name: MllpChannel(to, self._tls) for to in settings.hl7}
-        for name, channel in channels.items():
-            sender = Sender(settings.retry, name, channel, self._folder, self._owner)
-            self._waiting_for_results.append(self._loop(f"deliver to {name}", sender.step))
-            self._closes.append(sender.close)
-        for destination in settings.destinations:
-            if destination.storage_commitment:
-                committer = Committer(settings, destination, self._folder)
-                self._loop(f"commitment of {destination.name}", committer.step)
-
-        watch = DestinationWatch(settings, self._folder, self._tls)
+        """Set up who sends, and who looks whether the destinations answer."""
+        settings, folder, tls = self._settings, self._folder, self._tls
+        self._destinations = Destinations(settings, folder, tls, self._owner)
+        self.live.tell(self._destinations.take)
+        watch = DestinationWatch(settings, folder, tls)
+        self.live.tell(watch.take)
         self._watches.append(Loop("watch the destinations", watch.step))
         self._interrupts.append(watch.end)
 
@@ -211,7 +208,7 @@ class Node:
         """Open the pages."""
         from dicom_node.web.server import WebServer  # noqa: PLC0415 - half a second, for a node that has none nothing
 
-        self.pages = WebServer(self._settings, self._folder, self._tls, self._wake)
+        self.pages = WebServer(self.live, self._folder, self._tls, self._wake)
         self.pages.start()
 
     def _prepare_forwarder(self) -> None:
@@ -223,6 +220,7 @@ class Node:
             _log.warning("audit_by_udp", reason="messages may be lost, read or forged on the way unnoticed")
         self._forwarder = Forwarder(self._settings, self._folder.database, channel_to(audited, self._tls))
         self._loop("forward the audit trail", self._forwarder.step)
+        self.live.tell(self._forwarder.take)
 
     def _prepare_shadow(self) -> None:
         """Set up the candidate, if there is one; the node does its work without one that is missing or damaged."""
@@ -287,11 +285,12 @@ class Node:
     def _wake(self) -> None:
         for loop in self._loops:
             loop.wake()
+        self._wake_for_results()
 
     def _wake_for_images(self) -> None:
         for loop in self._waiting_for_images:
             loop.wake()
 
     def _wake_for_results(self) -> None:
-        for loop in self._waiting_for_results:
-            loop.wake()
+        if self._destinations is not None:
+            self._destinations.wake()

@@ -65,7 +65,7 @@ class Receiver:
         self._folder = folder
         self._intake = Intake(settings, folder, received)
         self._admission = Admission(settings)
-        self._refusals = Refusals(folder, settings.has_source_at, self._tell_refusals)
+        self._refusals = Refusals(folder, self._is_known, self._tell_refusals)
         self._telling = Loop("refusals", self._refusals.step)
         self._server: Listener | None = None
 
@@ -121,6 +121,12 @@ class Receiver:
         host, port = server.server_address[:2]
         return str(host), int(port)
 
+    def take(self, settings: Settings) -> None:
+        """Go by these settings from the next association or image on: who may send, how long a study is quiet."""
+        self._settings = settings
+        self._intake.take(settings)
+        self._admission.take(settings)
+
     def _securing(self, seconds: float) -> list[evt.EventHandlerType]:
         if not self._settings.receiver.tls:
             return []
@@ -153,6 +159,9 @@ class Receiver:
             self._refusals.note("", address, TOO_MANY_CONNECTIONS)
         return may_ask
 
+    def _is_known(self, address: str) -> bool:
+        return self._settings.has_source_at(address)
+
     def _note_asked(self, event: evt.Event) -> None:
         requestor = event.assoc.requestor
         self._admission.has_asked(str(requestor.address), int(requestor.port))
@@ -169,16 +178,17 @@ class Receiver:
 
     def _store(self, event: evt.Event) -> int | Dataset:
         title, address = _caller(event)
-        source = self._settings.source_of(title, address)
+        settings = self._settings  # which may be others for the next image
+        source = settings.source_of(title, address)
         origin = Origin(
             source.name if source else title,
             title.strip(" "),
             address,
-            self._settings.quiet_seconds(source),
+            settings.quiet_seconds(source),
             analyse_secondary_capture=bool(source and source.analyse_secondary_capture),
             is_prior=self._is_moved_here(event),
             is_urgent=cast(C_STORE, event.request).Priority == HIGH_PRIORITY,
-            from_archive=self._settings.is_archive(source),
+            from_archive=settings.is_archive(source),
         )
         return self._intake.store(event, origin)
 

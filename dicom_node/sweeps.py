@@ -82,6 +82,10 @@ class Sweeps:
             at_night = CronTrigger(hour=NIGHT_HOUR)  # on this machine's clock
             self._scheduler.add_job(_guarded(self.send_missing_again), at_night)
 
+    def take(self, settings: Settings) -> None:
+        """Go by these settings from now on."""
+        self._settings = settings
+
     def start(self) -> None:
         """Begin sweeping in threads of its own."""
         self._scheduler.start()

@@ -33,6 +33,11 @@ class DestinationWatch:
         self._refusals: dict[str, str | None] = {}
         self._due = 0.0  # on the clock that nobody sets
 
+    def take(self, settings: Settings) -> None:
+        """Ask the destinations of these settings, soon."""
+        self._destinations = (*settings.all_destinations, *settings.hl7)
+        self._due = 0.0
+
     def end(self) -> None:
         """Ask no further destination, for another thread than that which asks."""
         self._ending = True

@@ -113,6 +113,11 @@ class Worker:
         self._lease_seconds = lease_seconds(settings)
         self._policy = analysis_policy(settings.retry)
 
+    def take(self, settings: Settings) -> None:
+        """Go by these settings from the next job on."""
+        self._settings = settings
+        self._process.take(settings)
+
     def end(self) -> None:
         """Break off what is being done, for another thread than that which does it; it stays queued."""
         self._ending = True

@@ -69,6 +69,10 @@ class Forwarder:
         self._recent: deque[tuple[int, float]] = deque(maxlen=AT_ONCE)
         self._is_failing = False
 
+    def take(self, settings: Settings) -> None:
+        """Say of destinations what these settings say."""
+        self._settings = settings
+
     def step(self) -> float:
         """Send what is new, at most AT_ONCE records; return after how many seconds to come back."""
         with self._database.read() as connection:

@@ -1,4 +1,4 @@
-"""Run the node until SIGTERM or ctrl-C.
+"""Run the node until SIGTERM or ctrl-C; at SIGHUP it reads its settings again.
 
 By default in all roles: it receives radiographs, analyses them and delivers the results. A role can also be a
 process of its own (--role, repeated for several); the processes meet in the data folder.
@@ -11,11 +11,16 @@ import argparse
 import signal
 import sys
 
+from config.errors import SettingsFault
+from config.load import find_settings, load_settings
 from dicom_node import logs
-from dicom_node.commands.options import add_config, settings_of
+from dicom_node.auditing.person import person
+from dicom_node.commands.options import add_config
 from dicom_node.node import Node, Role
+from storage.errors import StorageError
 
 STOPPING = {signal.SIGTERM, signal.SIGINT}
+READING_AGAIN = {signal.SIGHUP}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,13 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run until a signal ends it."""
-    settings = settings_of(arguments)
+    file = arguments.config or find_settings()
+    settings = load_settings(file)
     logs.configure(settings.logging)
     roles = frozenset(Role(role) for role in arguments.role or Role)
     # Blocked in every thread and taken here: a handler would run in this thread at a moment of Python's choosing,
     # which may be never while it waits for a lock.
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
-    node = Node(settings, roles)
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING | READING_AGAIN)
+    node = Node(settings, roles, file)
     node.start()
     listening = "" if node.address is None else f", listening on {node.address[0]} port {node.address[1]}"
     names = ", ".join(sorted(roles))
@@ -51,6 +57,16 @@ def run(arguments: argparse.Namespace) -> int:
                 file=sys.stderr,
                 flush=True,
             )
-    signal.sigwait(STOPPING)
+    while signal.sigwait(STOPPING | READING_AGAIN) in READING_AGAIN:
+        _read_again(node)
     node.stop()
     return 0
+
+
+def _read_again(node: Node) -> None:
+    try:
+        node.live.read_again(user=person())
+    except (SettingsFault, StorageError) as fault:
+        print(f"{fault}\ndicom-node: the settings stay as they were", file=sys.stderr, flush=True)
+    for setting in node.live.waiting_for_start:
+        print(f"dicom-node: {setting} is taken at the next start", file=sys.stderr, flush=True)

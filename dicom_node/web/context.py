@@ -8,6 +8,8 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from config.settings import Settings
+from dicom_node.live_settings import LiveSettings
+from dicom_node.tls import Tls
 from dicom_node.web.attempts import Attempts
 from dicom_node.web.uploads import Uploads
 from storage.folder import DataFolder
@@ -19,6 +21,10 @@ class Context:
 
     Parameters
     ----------
+    live
+        What the node goes by, and the file that says so.
+    tls
+        What shows the node to its peers, and whom it trusts.
     wake
         Tells worker and senders that there is work.
     opened
@@ -30,13 +36,19 @@ class Context:
         The clock: seconds since 1970 (UTC).
     """
 
-    settings: Settings
+    live: LiveSettings
     folder: DataFolder
+    tls: Tls
     wake: Callable[[], None]
     opened: Callable[[], str]
     uploads: Uploads
     now: Callable[[], float] = time.time
     attempts: Attempts = field(default_factory=Attempts)
+
+    @property
+    def settings(self) -> Settings:
+        """What the node goes by now."""
+        return self.live.current
 
 
 def _context(request: Request) -> Context:

@@ -10,8 +10,8 @@ from ipaddress import ip_address
 import structlog
 import uvicorn
 
-from config.settings import Settings
 from dicom_node.errors import PortUnavailable
+from dicom_node.live_settings import LiveSettings
 from dicom_node.tls import Tls
 from dicom_node.web.application import application
 from dicom_node.web.connections import Connection, Listening
@@ -35,12 +35,12 @@ _log = structlog.get_logger()
 class WebServer:
     """Serves the pages from a thread of its own. `wake` tells worker and senders that there is work."""
 
-    def __init__(self, settings: Settings, folder: DataFolder, tls: Tls, wake: Callable[[], None]) -> None:
-        self._settings = settings
+    def __init__(self, live: LiveSettings, folder: DataFolder, tls: Tls, wake: Callable[[], None]) -> None:
+        self._settings = live.current
         self._folder = folder
         self._tls = tls
-        self._uploads = Uploads(settings, folder)
-        self._application = application(Context(settings, folder, wake, self._open, self._uploads))
+        self._uploads = Uploads(live, folder)
+        self._application = application(Context(live, folder, tls, wake, self._open, self._uploads))
         self._thread = threading.Thread(target=self._run, name="pages", daemon=True)
         self._socket: socket.socket | None = None
         self._server: uvicorn.Server | None = None

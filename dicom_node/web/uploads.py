@@ -14,9 +14,9 @@ from pathlib import Path
 from fastapi import UploadFile
 from starlette.exceptions import HTTPException
 
-from config.settings import Settings
 from dicom_node.child import AnalysisProcess
 from dicom_node.errors import AnalysisDied, AnalysisFailed, ModelRefused
+from dicom_node.live_settings import LiveSettings
 from inference.card import SHIPPED, ModelCard, load_card
 from inference.errors import ModelDamaged
 from storage.folder import DataFolder
@@ -32,8 +32,8 @@ IDLE_SECONDS = 300.0
 class Uploads:
     """Keeps and looks at files that are brought. Safe to share between threads."""
 
-    def __init__(self, settings: Settings, folder: DataFolder) -> None:
-        self._settings = settings
+    def __init__(self, live: LiveSettings, folder: DataFolder) -> None:
+        self._live = live
         self._folder = folder
         self._turn = threading.Lock()
         self._process: AnalysisProcess | None = None
@@ -44,7 +44,7 @@ class Uploads:
         """Give a file what was brought, for as long as the block lasts. Raises HTTPException 507 without room."""
         objects = self._folder.objects
         size = upload.size or 0
-        if objects.free_bytes() - size < self._settings.storage.minimum_free_bytes:
+        if objects.free_bytes() - size < self._live.current.storage.minimum_free_bytes:
             raise HTTPException(507, "The node's disk is almost full.")
         path = objects.incoming / f"{secrets.token_hex(16)}.upload"
         try:
@@ -70,8 +70,10 @@ class Uploads:
         try:
             if self._ending is not None:
                 self._ending.cancel()
-            card = load_card(self._settings.model.bundle or SHIPPED)
-            self._process = self._process or AnalysisProcess(self._settings, card, NICENESS)
+            settings = self._live.current
+            card = load_card(settings.model.bundle or SHIPPED)
+            self._process = self._process or AnalysisProcess(settings, card, NICENESS)
+            self._process.take(settings)
             yield self._process, card
         except (ModelDamaged, ModelRefused) as error:
             raise HTTPException(503, str(error)) from error

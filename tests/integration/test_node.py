@@ -50,7 +50,7 @@ def test_a_delivery_that_was_under_way_when_the_node_was_killed_is_made_after_th
     peer = entity.start_server(("127.0.0.1", 0), block=False)
     destination = Destination(name="peer", ae_title="PEER", host="127.0.0.1", port=peer.server_address[1])
     settings = Settings(node=NodeSettings(data_dir=folder.folder), destinations=(destination,))
-    node = Node(settings, frozenset({Role.DELIVER}))
+    node = Node(settings, frozenset({Role.DELIVER}), Path("node.toml"))
     node.start()
     # the default handler of pynetdicom answers 0xC211: any answer shows that it was sent
     wait_for(lambda: states(folder) == [State.REJECTED])
@@ -63,7 +63,7 @@ def test_nobody_waits_for_a_promise_that_is_no_longer_asked_for(folder: DataFold
     with folder.database.write(Step.BY_HAND) as connection:
         queue.arrived(connection, 1, OWNER, NOW, awaits_commitment=True)
     settings = Settings(node=NodeSettings(data_dir=folder.folder))
-    node = Node(settings, frozenset({Role.DELIVER}))
+    node = Node(settings, frozenset({Role.DELIVER}), Path("node.toml"))
     node.start()
     assert states(folder) == [State.DONE]
     node.stop()

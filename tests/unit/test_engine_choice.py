@@ -99,7 +99,7 @@ def test_an_engine_that_is_not_installed_is_named_with_its_mend(
     assert fault.setting == "model.engine"
     assert mend in fault.sentence
     with pytest.raises(EngineUnusable) as refused:
-        Node(settings, frozenset({Role.ANALYSE})).start()
+        Node(settings, frozenset({Role.ANALYSE}), tmp_path / "node.toml").start()
     assert mend in str(refused.value)
 
 
