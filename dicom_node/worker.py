@@ -19,26 +19,24 @@ from config.settings import Settings
 from dicom_node.checked_films import CheckedFilms
 from dicom_node.child import START_SECONDS, AnalysisProcess
 from dicom_node.errors import DEADLINE_EXCEEDED, AnalysisDied, AnalysisFailed, ModelRefused
-from dicom_node.results.study import Predecessor, PriorAnswer
+from dicom_node.results.study import Predecessor
 from dicom_node.retry import Decision, GiveUp, Retry, analysis_policy, decide
+from dicom_node.stored_answers import outcome_of, prior_answer, stored_prediction
 from dicom_node.tasks import AnalysedFilm, ResultObject, StudyTask
 from inference.card import ModelCard
-from inference.prediction import Answer, Attention, NotAnalysable, Outcome, Prediction, Reason, Region, Side
+from inference.prediction import NotAnalysable
 from storage import audit, ledger, queue, reception, waiting
 from storage.engine import BUSY_SECONDS
 from storage.errors import LeaseLost, ObjectMissing, StorageUnavailable
 from storage.folder import DataFolder
 from storage.records import (
     OBJECT_MISSING,
-    AnalysedInstance,
     Job,
     JobKind,
-    PriorPrediction,
     Result,
-    StoredPrediction,
 )
 from storage.schema import jobs
-from storage.states import CAME_TO_NOTHING, State
+from storage.states import State
 from storage.steps import Step
 
 POLL_SECONDS = 1.0
@@ -215,7 +213,7 @@ class Worker:
             if isinstance(outcome, NotAnalysable):
                 queue.reject(connection, jobs, job.id, self._owner, now, outcome.reason)
             else:
-                ledger.predicted(connection, job, self._owner, _stored(outcome, self._card), now)
+                ledger.predicted(connection, job, self._owner, stored_prediction(outcome, self._card), now)
         if isinstance(outcome, NotAnalysable):
             _log.info("image_not_analysable", job=job.id, reason=outcome.reason, milliseconds=_since(started))
         else:
@@ -248,7 +246,7 @@ class Worker:
             films=tuple(
                 AnalysedFilm(
                     self._films.path(instance.object_key),
-                    _outcome(instance),
+                    outcome_of(instance),
                     # a first report has the same names as one that `process` makes
                     instance.object_key if revision > 1 else "",
                 )
@@ -257,7 +255,7 @@ class Worker:
             ),
             revision=revision,
             reported_at=job.first_claimed_at,
-            priors=tuple(_prior(each, self._card) for each in priors),
+            priors=tuple(prior_answer(each, self._card) for each in priors),
             predecessor=None
             if previous is None
             else Predecessor(previous.sop_class_uid, previous.sop_instance_uid, previous.series_instance_uid),
@@ -362,47 +360,6 @@ class Worker:
         with self._folder.database.write(Step.JOB_TRIED) as connection:
             queue.give_up(connection, jobs, job.id, self._owner, self._clock(), reason)
         _log.error("job_failed", job=job.id, kind=job.kind, attempts=job.attempts, reason=reason, where=where)
-
-
-def _stored(prediction: Prediction, card: ModelCard) -> StoredPrediction:
-    attention = prediction.attention
-    uncertain_from, likely_from = prediction.uncertain
-    return StoredPrediction(
-        card.sha256,
-        prediction.score,
-        uncertain_from,
-        likely_from,
-        prediction.answer,
-        prediction.side,
-        {"rows": attention.rows, "columns": attention.columns, "values": list(attention.values)},
-        [[region.left, region.top, region.right, region.bottom] for region in prediction.regions],
-    )
-
-
-def _prior(prediction: PriorPrediction, card: ModelCard) -> PriorAnswer:
-    return PriorAnswer(
-        prediction.study_date,
-        prediction.score,
-        Answer(prediction.answer),
-        same_model=prediction.model_sha256 == card.sha256,
-    )
-
-
-def _outcome(instance: AnalysedInstance) -> Outcome | None:
-    """Return what the analysis found, from its row; None where it failed."""
-    if instance.state in CAME_TO_NOTHING:
-        return None
-    stored = instance.prediction
-    if stored is None:
-        return NotAnalysable(Reason(instance.reason or ""))
-    attention = stored.attention
-    return Prediction(
-        stored.score,
-        (stored.uncertain_from, stored.likely_from),
-        Attention(attention["rows"], attention["columns"], tuple(attention["values"])),
-        tuple(Region(*box) for box in stored.regions),
-        None if stored.side is None else Side(stored.side),
-    )
 
 
 def _since(started: float) -> float:
