@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from config.audit import AuditSettings
 from config.errors import Fault
 from config.hl7 import Hl7Destination
+from config.hl7_reports import Hl7ReportSettings
 from config.peers import Destination, Source, WebDestination
 from config.sections import (
     PriorsSettings,
@@ -40,6 +41,7 @@ def clashes(
     destinations: Mapping[int, Destination],
     web_destinations: Mapping[int, WebDestination],
     hl7: Mapping[int, Hl7Destination],
+    hl7_reports: Hl7ReportSettings | None,
     tls: TlsSettings | None,
     web: WebSettings | None,
     audit: AuditSettings | None,
@@ -49,7 +51,7 @@ def clashes(
 
     Parameters
     ----------
-    receiver, retry, priors, storage, retention, tls, web, audit
+    receiver, retry, priors, storage, retention, hl7_reports, tls, web, audit
         The sections, or None where they have faults of their own.
     sources, destinations, web_destinations, hl7
         Those without faults of their own, by their place in the file: what is wrong with one must not hide
@@ -74,7 +76,8 @@ def clashes(
                 "and port: it would get every result twice",
             )
     yield from _web_clashes(web_destinations)
-    yield from _tls_clashes(tls, receiver, audit, destinations, hl7)
+    yield from _tls_clashes(tls, receiver, audit, destinations, hl7, hl7_reports)
+    yield from _report_clashes(hl7_reports)
     if web and web.enabled:
         yield from _page_clashes(web, tls, receiver)
     if receiver:
@@ -152,6 +155,7 @@ def _tls_clashes(
     audit: AuditSettings | None,
     destinations: Mapping[int, Destination],
     hl7: Mapping[int, Hl7Destination],
+    hl7_reports: Hl7ReportSettings | None,
 ) -> Iterator[Fault]:
     """Find the files that are missing: both ends show a certificate, and check the other's."""
     if tls is None:
@@ -159,6 +163,8 @@ def _tls_clashes(
     needing = ["receiver.tls = true"] if receiver and receiver.tls else []
     needing += [f"destinations[{place}].tls = true" for place, to in destinations.items() if to.tls]
     needing += [f"hl7[{place}].tls = true" for place, to in hl7.items() if to.tls]
+    if hl7_reports and hl7_reports.enabled and hl7_reports.tls:
+        needing.append("hl7_reports.tls = true")
     if audit and audit.syslog_host and audit.syslog_protocol == "tls":
         needing.append('audit.syslog_protocol = "tls"')
     for setting in ("certificate_file", "key_file", "authorities_file"):
@@ -212,6 +218,23 @@ def _page_clashes(
 def _meet(one: str, other: str) -> bool:
     """Tell whether two sockets of one port cannot listen at both of these."""
     return one.lower() == other.lower() or bool({one, other} & {"0.0.0.0", "::"})  # noqa: S104 - compared, not bound
+
+
+def _report_clashes(reports: Hl7ReportSettings | None) -> Iterator[Fault]:
+    """Find what keeps every report away, and codes that mean two things."""
+    if reports is None:
+        return
+    if reports.enabled and not reports.hosts:
+        yield Fault("hl7_reports.hosts", "is empty; nobody could send a report: name the addresses that may")
+    meanings: dict[str, str] = {}
+    for setting in ("positive", "negative", "cannot_tell"):
+        for code in getattr(reports, setting):
+            first = meanings.setdefault(code.split("^")[0], setting)
+            if first != setting:
+                yield Fault(
+                    f"hl7_reports.{setting}",
+                    f'must not have a code that means something else; "{code.split("^")[0]}" is in {first}, too',
+                )
 
 
 def _same_names(**sections: Mapping[int, Any]) -> Iterator[Fault]:

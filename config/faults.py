@@ -16,6 +16,7 @@ from config.audit import AuditSettings
 from config.clashes import ClashError, clashes
 from config.errors import Fault
 from config.hl7 import Hl7Destination
+from config.hl7_reports import Hl7ReportSettings
 from config.peers import Destination, Source, WebDestination
 from config.sections import (
     PriorsSettings,
@@ -197,6 +198,7 @@ def _clashes_between_valid_parts(document: Mapping[str, Any]) -> Iterator[Fault]
         destinations=destinations,
         web_destinations=_valid_entries(WebDestination, document.get("web_destinations")),
         hl7=_valid_entries(Hl7Destination, document.get("hl7")),
+        hl7_reports=_valid(Hl7ReportSettings, document.get("hl7_reports", {})),
         tls=_valid(TlsSettings, document.get("tls", {})),
         web=_valid(WebSettings, document.get("web", {})),
         audit=_valid(AuditSettings, document.get("audit", {})),

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from config.audit import AuditSettings
 from config.clashes import ClashError, clashes
 from config.hl7 import Hl7Destination
+from config.hl7_reports import Hl7ReportSettings
 from config.peers import Destination, Source, WebDestination
 from config.section import Section
 from config.sections import (
@@ -41,6 +42,7 @@ class Settings(Section):
     destinations: tuple[Destination, ...] = Field(default=(), strict=False)
     web_destinations: tuple[WebDestination, ...] = Field(default=(), strict=False)
     hl7: tuple[Hl7Destination, ...] = Field(default=(), strict=False)
+    hl7_reports: Hl7ReportSettings = Hl7ReportSettings()
     tls: TlsSettings = TlsSettings()
     model: ModelSettings = ModelSettings()
     results: ResultsSettings = ResultsSettings()
@@ -117,6 +119,7 @@ class Settings(Section):
                 destinations=dict(enumerate(self.destinations)),
                 web_destinations=dict(enumerate(self.web_destinations)),
                 hl7=dict(enumerate(self.hl7)),
+                hl7_reports=self.hl7_reports,
                 tls=self.tls,
                 web=self.web,
                 audit=self.audit,

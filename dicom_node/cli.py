@@ -41,6 +41,7 @@ COMMANDS = {
     "pause": ("dicom_node.commands.pause", "stop all work, the analysis or a destination for a while"),
     "resume": ("dicom_node.commands.resume", "let what is paused go on"),
     "audit": ("dicom_node.commands.audit", "read the audit trail, or verify that nobody has changed it"),
+    "feedback": ("dicom_node.commands.feedback", "export the films that people have judged, to train on"),
     "process": ("dicom_node.commands.process", "analyse files without network or database"),
     "train": ("inference.training.train", "train a classifier"),
     "evaluate": ("inference.evaluation.evaluate", "measure a classifier"),

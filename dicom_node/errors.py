@@ -4,6 +4,7 @@ NodeError
 ├── PortUnavailable          stop: the receiver's port or that of the pages cannot be opened
 ├── CertificatesUnusable     stop: a file under [tls] cannot be used; at a change of the files the old ones stay
 ├── HandshakeFailed          reject: a peer that TLS does not let in, or whom it does not let the node trust
+├── ExportRefused            stop: films cannot be exported into this folder
 ├── DataSetRefused           reject: what arrived cannot be stored; carries the exact DIMSE status
 ├── DataSetEndless           reject: a data set far beyond the limit goes on and on; its sender is disconnected
 ├── DeliveryFault
@@ -16,6 +17,8 @@ NodeError
 ├── AnalysisDied             retry: the analysing process died or was killed at its deadline
 └── AnalysisFailed           retry: the analysing process met an error that nobody foresaw
 """
+
+from pathlib import Path
 
 
 class NodeError(Exception):
@@ -49,6 +52,15 @@ class HandshakeFailed(NodeError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class ExportRefused(NodeError):
+    """Nothing is exported into this folder; `sentence` says why."""
+
+    def __init__(self, folder: Path, sentence: str) -> None:
+        super().__init__(f"{folder}: {sentence}")
+        self.folder = folder
+        self.sentence = sentence
 
 
 class DataSetRefused(NodeError):

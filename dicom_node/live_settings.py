@@ -35,6 +35,12 @@ LIVE = frozenset(
         "receiver.maximum_associations",
         "receiver.maximum_associations_per_source",
         "web.session_minutes",
+        "hl7_reports.hosts",
+        "hl7_reports.accession_number",
+        "hl7_reports.finding",
+        "hl7_reports.positive",
+        "hl7_reports.negative",
+        "hl7_reports.cannot_tell",
     }
 )
 """The sections, and the settings of other sections, that take effect without a new start."""

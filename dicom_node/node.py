@@ -19,6 +19,7 @@ from dicom_node.auditing.person import person
 from dicom_node.auditing.settings_changes import changed, fingerprints
 from dicom_node.destinations import Destinations
 from dicom_node.fetcher import Fetcher
+from dicom_node.final_reports.listener import ReportListener
 from dicom_node.live_settings import LiveSettings
 from dicom_node.loop import Loop
 from dicom_node.receiver import Receiver
@@ -71,6 +72,7 @@ class Node:
         self.live = LiveSettings(settings, file, self._folder, self._roles)
         self._owner = f"{socket.gethostname()}:{os.getpid()}"
         self._receiver: Receiver | None = None
+        self._reports: ReportListener | None = None
         self._sweeps = Sweeps(settings, self._folder, reconciles=Role.DELIVER in roles)
         self._loops: list[Loop] = []
         self._waiting_for_images: list[Loop] = []
@@ -126,6 +128,10 @@ class Node:
             self._receiver = Receiver(self._settings, self._folder, self._wake_for_images)
             self.live.tell(self._receiver.take)
             self.address = self._receiver.start()
+            if self._settings.hl7_reports.enabled:
+                self._reports = ReportListener(self._settings, self._folder, self._tls)
+                self.live.tell(self._reports.take)
+                self._reports.start()
         if Role.WEB in self._roles:
             self._prepare_pages()
         for loop in (*self._loops, *self._watches):
@@ -144,6 +150,8 @@ class Node:
             self.pages.stop()
         if self._receiver is not None:
             self._receiver.stop()
+        if self._reports is not None:
+            self._reports.stop()
         self._sweeps.stop()
         for loop in (*self._loops, *self._watches):
             loop.end()

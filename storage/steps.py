@@ -21,6 +21,9 @@ class Step(StrEnum):
     ASSOCIATION_REFUSED = "association_refused"
     INSTANCE_RECEIVED = "instance_received"
 
+    REPORT_READ = "report_read"
+    """What a final report says of an answer."""
+
     JOB_CLAIMED = "job_claimed"
     IMAGE_ANALYSED = "image_analysed"
     MODEL_CHANGED = "model_changed"

@@ -103,6 +103,15 @@ class Disagreement:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderedStudy:
+    """A study with an accession number, and whose it is."""
+
+    study_instance_uid: str
+    patient_id: str
+    issuer_of_patient_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class JudgedFilm:
     """A film of a study whose truth is known; `boxes` are left, top, right and bottom of opacities on it.
 
@@ -169,6 +178,16 @@ def films_of(connection: Connection, study_instance_uid: str) -> list[str]:
             .order_by(predictions.c.score.desc(), predictions.c.id)
         ).scalars()
     )
+
+
+def studies_of_order(connection: Connection, accession_number: str) -> list[OrderedStudy]:
+    """Return the studies with this accession number; one whose images name several patients is there for each."""
+    rows = connection.execute(
+        select(instances.c.study_instance_uid, instances.c.patient_id, instances.c.issuer_of_patient_id)
+        .where(instances.c.accession_number == accession_number, instances.c.is_prior.is_(False))
+        .distinct()
+    )
+    return [OrderedStudy(*row) for row in rows]
 
 
 def is_being_answered(connection: Connection, study_instance_uid: str) -> bool:

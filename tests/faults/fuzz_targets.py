@@ -24,6 +24,7 @@ from pynetdicom import AE, evt
 from pynetdicom.dsutils import decode, encode
 
 from config.errors import SettingsFault
+from config.hl7_reports import Hl7ReportSettings
 from config.load import PACKAGED_SETTINGS, load_settings
 from config.peers import Source
 from config.sections import LimitsSettings, PriorsSettings, ReceiverSettings, RetrySettings, StorageSettings
@@ -38,6 +39,7 @@ from dicom_node.correction import difference
 from dicom_node.dicomweb import Answer
 from dicom_node.earlier_films import earlier_films
 from dicom_node.errors import AnalysisFailed, DataSetRefused, DeliveryFault, QueryFailed
+from dicom_node.final_reports.message import Header, MessageRefused, acknowledgement, findings
 from dicom_node.header import read_identity
 from dicom_node.receiver import Receiver
 from dicom_node.tasks import AnalysedFilm, StudyTask
@@ -49,11 +51,19 @@ from storage.records import Fetch
 from tests.builders import chest_film, encoded
 from tests.faults.fuzzing import Target
 from tests.peers import wait_for
+from tests.report_sender import ABSENT, report
 
 ACKNOWLEDGEMENTS = (
     b"MSH|^~\\&|RIS||NODE||20260301||ACK^R01^ACK|1|P|2.5.1\rMSA|AA|2.25.1\r",
     b"MSH|^~\\&|RIS||NODE||20260301||ACK|1|P|2.3\rMSA|AE|2.25.1|no\rERR|PID^1^3^101&x&HL70357\r",
     b"MSH|^~\\&|RIS\rMSA|AR|2.25.1\rERR||PID^1^3|103^value^HL70357|E\r",
+)
+REPORTS = (
+    report(patient="P7^^^HOSPITAL&1.2.3&ISO~P8"),
+    report("A^RIS", ABSENT, status="C", more=["OBR|2||A2", "OBX|1|CWE|233604007||1"]),
+    report(header="MSH#*!?%#RIS#HOSPITAL#NODE#RADIOLOGY#20260301101500##ORU*R01#{}#P#2.3").replace(
+        b"|", b"#"
+    ),
 )
 STOW_ANSWERS = (
     b'{"00081199": {"vr": "SQ", "Value": [{"00081150": {"vr": "UI", "Value": ["1.2.3"]}}]}}',
@@ -146,6 +156,7 @@ def parsers(scratch: Path) -> list[Target]:
         Target("compressed frame", _frame, _frames(), (ValueError,)),
         Target("answer to C-FIND", _query, answers(), (QueryFailed,)),
         Target("HL7 acknowledgement", _acknowledge, ACKNOWLEDGEMENTS),
+        Target("HL7 final report", _read_report, REPORTS, (MessageRefused,)),
         Target("answer to STOW-RS", stow, STOW_ANSWERS, (DeliveryFault,)),
         Target("settings file", settings, (PACKAGED_SETTINGS.read_bytes(),), (SettingsFault,)),
     ]
@@ -157,6 +168,14 @@ def _frame(content: bytes) -> None:
 
 def _acknowledge(content: bytes) -> None:
     read_acknowledgement(content)
+
+
+def _read_report(content: bytes) -> None:
+    header = Header(content)
+    answer = acknowledgement(header, "AA")
+    assert b"\x0b" not in answer, answer
+    assert b"\x1c" not in answer, answer
+    findings(content, header, Hl7ReportSettings())
 
 
 def _frames() -> tuple[bytes, ...]:

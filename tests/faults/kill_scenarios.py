@@ -4,8 +4,11 @@ A scenario plays one step: it starts a node that dies at the step, does what bri
 of SIGKILL. What is then left of the node is started again by the next one, or by the check of the promises.
 """
 
+import contextlib
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
@@ -17,6 +20,7 @@ from storage.steps import Step
 from tests.builders import encoded
 from tests.faults.stage import SETTINGS, Stage
 from tests.ports import free_port
+from tests.report_sender import ReportSender, report
 
 FROM_PACS = f"""
 [[sources]]
@@ -26,6 +30,13 @@ hosts = ["127.0.0.1"]
 {SETTINGS}
 """
 REFUSED_FOR_GOOD = 0x0122
+REPORT_PORT = free_port()
+WITH_REPORTS = f"""{SETTINGS}
+[hl7_reports]
+enabled = true
+port = {REPORT_PORT}
+hosts = ["127.0.0.1"]
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +179,25 @@ def earlier_films(stage: Stage, step: Step, moment: str) -> None:
     stage.node.write_config(stage.pacs.port)
 
 
+def final_report(stage: Stage, step: Step, moment: str) -> None:
+    number = f"A {stage.folder.name}"[:16]
+    stage.start_to_die(step, moment)
+    film = stage.film(AccessionNumber=number)
+    assert stage.send(film)
+    stage.wait_for_rest()
+    message = report(number)
+    with contextlib.suppress(OSError), ReportSender(REPORT_PORT) as ris:
+        ris.send(message)
+        raise AssertionError("acknowledged by a node that was to be killed before")
+    stage.require_killed()
+    stage.node.start()
+    with ReportSender(REPORT_PORT) as ris:
+        assert ris.send(message) == ("AA", "M1", "")  # it was not acknowledged, so it comes again
+    with closing(sqlite3.connect(stage.folder / "data" / "node.sqlite")) as database:
+        verdicts = database.execute("SELECT study_instance_uid, is_positive, replaced_at FROM verdicts")
+        assert verdicts.fetchall() == [(str(film.StudyInstanceUID), 1, None)]
+
+
 SCENARIOS = {
     "radiograph": Scenario(
         (
@@ -210,6 +240,7 @@ SCENARIOS = {
     ),
     "pacs trouble": Scenario((Step.DELIVERY_PUT_OFF, Step.DELIVERY_ENDED), pacs_trouble),
     "analysis trouble": Scenario((Step.JOB_TRIED, Step.JOB_PUT_BACK), analysis_trouble),
+    "final report": Scenario((Step.REPORT_READ,), final_report, WITH_REPORTS),
     "other model": Scenario((Step.MODEL_CHANGED,), other_model),
     "candidate": Scenario((Step.SHADOW_ANSWERED,), radiograph, f'{SETTINGS}shadow = "{SHIPPED}"'),
     "earlier films": Scenario(

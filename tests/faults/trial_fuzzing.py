@@ -31,6 +31,7 @@ CASES = {
     "compressed frame": 250_000,
     "answer to C-FIND": 100_000,
     "HL7 acknowledgement": 300_000,
+    "HL7 final report": 200_000,
     "answer to STOW-RS": 200_000,
     "settings file": 10_000,
     "answer of storage commitment": 20_000,

@@ -491,7 +491,8 @@ def test_printed_it_is_one_line_for_each_fault_and_each_names_the_file(load: Any
         (
             "port = 1",
             "port",
-            'did you mean "port" in [receiver] or "port" in [[destinations]] or "port" in [[hl7]] or "port" in [web]?',
+            'did you mean "port" in [receiver] or "port" in [[destinations]] or "port" in [[hl7]] '
+            'or "port" in [hl7_reports] or "port" in [web]?',
         ),
         ("[storage]\nzzz = 1", "storage.zzz", "here are allowed: minimum_free_megabytes"),
         (destination() + "prot = 1", "destinations[0].prot", 'did you mean "port"?'),
@@ -600,3 +601,31 @@ def test_reading_settings_brings_in_no_other_room() -> None:
     )
     printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert printed.stdout.strip() == "[]"
+
+
+# Final reports
+
+
+def test_reports_that_nobody_may_send_are_named(faults: Any) -> None:
+    assert faults("[hl7_reports]\nenabled = true\n") == {
+        "hl7_reports.hosts": "is empty; nobody could send a report: name the addresses that may"
+    }
+
+
+def test_reports_over_tls_need_the_files(faults: Any) -> None:
+    found = faults('[hl7_reports]\nenabled = true\ntls = true\nhosts = ["10.1.2.3"]\n')
+    assert found["tls.key_file"] == "is missing; hl7_reports.tls = true needs a file in PEM here"
+
+
+def test_a_code_of_a_report_means_one_thing(faults: Any) -> None:
+    assert faults('[hl7_reports]\nnegative = ["52101004^Present^SCT"]\n') == {
+        "hl7_reports.negative": "must not have a code that means something else; "
+        '"52101004" is in positive, too'
+    }
+
+
+def test_an_order_is_found_by_fields_that_are_there(faults: Any) -> None:
+    assert (
+        'must be a list of "OBR-2", "OBR-3"'
+        in faults('[hl7_reports]\naccession_number = ["OBX-3"]\n').popitem()[1]
+    )

@@ -36,9 +36,11 @@ def answered(
     score: float = 0.9,
     at: float = NOW,
     number: int = 1,
+    **more: str,
 ) -> None:
     """Let a film of a study be received and answered."""
-    receive(folder, instance(number, study, accession_number=f"A{study}", patient_id=f"P{study}"), at)
+    identity = {"accession_number": f"A{study}", "patient_id": f"P{study}"} | more
+    receive(folder, instance(number, study, **identity), at)
     job = claimed(folder, JobKind.ANALYSE, at + 1)
     with folder.database.write(Step.BY_HAND) as connection:
         ledger.predicted(connection, job, OWNER, replace(PREDICTION, score=score, answer=answer), at + 1)
