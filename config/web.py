@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from config.links import ViewerLink
 from config.section import Section
 from config.values import Address, Host, OptionalSettingsPath, OptionalWebAddress, header_name
 
@@ -35,6 +36,7 @@ class WebSettings(Section):
     port: int = Field(default=8080, ge=0, le=65535)  # 0: any port that is free
     tls: bool = False
     url: OptionalWebAddress = ""  # "": host and port above
+    viewer_link: ViewerLink = ""
     session_minutes: float = Field(default=30.0, ge=1, le=1440)
     proxy_addresses: tuple[Address, ...] = Field(
         default=(), strict=False, description="a list of addresses and networks in quotation marks"

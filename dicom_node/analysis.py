@@ -25,11 +25,14 @@ from dicom_node.results.source import text_of
 from dicom_node.results.study import Film, StudyReading
 from dicom_node.results.uids import derived_uid
 from dicom_node.results.worklist_message import build_message, message_uid
-from dicom_node.tasks import Look, LookTask, ResultObject, StudyTask
+from dicom_node.tasks import FilmView, Look, LookTask, ResultObject, StudyTask, ViewTask
 from inference.card import SHIPPED, ModelCard
+from inference.dicom_file import open_dicom, silenced
+from inference.errors import ImageRejected
 from inference.prediction import Attention, NotAnalysable, Outcome, Prediction, Region
 from inference.radiograph import Radiograph
 from inference.reader import ChestReader
+from inference.samples import read_samples, reduced
 
 _WARM_UP_SHAPE: Final = 64, 64
 
@@ -69,6 +72,32 @@ class Analyst:
         picture = draw_heatmap(radiograph.pixels, outcome, self.card, task.longest_side)
         Image.fromarray(picture).save(drawn, "PNG")
         return Look(outcome, drawn.getvalue())
+
+    def view(self, task: ViewTask) -> FilmView | NotAnalysable:
+        """Make a film ready for a screen."""
+        limits = self._settings.limits
+        with silenced():
+            try:
+                film = read_samples(open_dicom(task.path, limits=limits), limits.image_pixels)
+            except ImageRejected as rejection:
+                return NotAnalysable(rejection.reason)
+        rows, columns = film.samples.shape
+        step = -(-max(rows, columns) // task.first_side)
+        full = film.samples.astype("<u2").tobytes()
+        return FilmView(
+            rows=rows,
+            columns=columns,
+            step=step,
+            slope=film.slope,
+            intercept=film.intercept,
+            centre=film.centre,
+            width=film.width,
+            is_inverted=film.is_inverted,
+            padding=film.padding,
+            grey=film.grey,
+            first=full if step == 1 else reduced(film.samples, step).astype("<u2").tobytes(),
+            full=full,
+        )
 
     def report(self, task: StudyTask) -> tuple[ResultObject, ...]:
         """Make the objects of a study's report; from the same task, the same bytes."""

@@ -35,17 +35,20 @@ from dicom_node.tasks import (
     REPORT,
     START,
     TASK,
+    VIEW,
     Failure,
     FilmTask,
+    FilmView,
     Look,
     LookTask,
     Refusal,
     ResultObject,
     Start,
     StudyTask,
+    ViewTask,
 )
 from inference.card import SHIPPED, ModelCard, identity
-from inference.prediction import Outcome
+from inference.prediction import NotAnalysable, Outcome
 
 COMMAND = (sys.executable, "-P", "-m", "dicom_node.child_main")
 """-P: a file in the folder where the node was started is not to be taken for one of its modules."""
@@ -146,6 +149,13 @@ class AnalysisProcess:
             raise AnalysisFailed(look.error_type, look.where)
         return look
 
+    def view(self, task: ViewTask, deadline_seconds: float) -> FilmView | NotAnalysable:
+        """Let the child make a film ready for a screen; or the reason why it has no picture. Raises as `analyse`."""
+        view = self._ask(task, VIEW, deadline_seconds)
+        if isinstance(view, Failure):
+            raise AnalysisFailed(view.error_type, view.where)
+        return view
+
     def report(self, task: StudyTask, deadline_seconds: float) -> tuple[ResultObject, ...]:
         """Let the child make the objects of a study's report. Raises as `analyse`."""
         report = self._ask(task, REPORT, deadline_seconds)
@@ -183,7 +193,10 @@ class AnalysisProcess:
         return self._pipe
 
     def _ask(
-        self, task: FilmTask | LookTask | StudyTask, answer: TypeAdapter[Received], deadline_seconds: float
+        self,
+        task: FilmTask | LookTask | ViewTask | StudyTask,
+        answer: TypeAdapter[Received],
+        deadline_seconds: float,
     ) -> Received:
         self.ensure_started()
         if self._pipe is None:

@@ -30,11 +30,13 @@ from dicom_node.tasks import (
     REPORT,
     START,
     TASK,
+    VIEW,
     Failure,
     FilmTask,
     LookTask,
     Refusal,
     Report,
+    ViewTask,
 )
 from inference.card import identity
 from inference.errors import EngineUnusable, ModelDamaged
@@ -97,6 +99,8 @@ def _answer(pipe: Pipe, analyst: "Analyst") -> None:
             kind, answer = OUTCOME, analyst.analyse(task.path)
         elif isinstance(task, LookTask):
             kind, answer = LOOK, analyst.look(task)
+        elif isinstance(task, ViewTask):
+            kind, answer = VIEW, analyst.view(task)
         else:
             kind, answer = REPORT, Report(analyst.report(task))
     except Exception as error:  # noqa: BLE001 - the child's one broad except: the parent decides what it means

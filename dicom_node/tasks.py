@@ -57,6 +57,36 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
+class ViewTask:
+    """A film to be seen on a screen, at first with so many rows or columns at most."""
+
+    path: Path
+    first_side: int
+
+
+@dataclass(frozen=True, slots=True)
+class FilmView:
+    """A film for a screen: its samples, 16 bits each, the lower byte first, row by row; see `inference.samples`.
+
+    `first` are those of every `step` rows and columns together, for a page that opens, `full` all; one content where
+    `step` is 1.
+    """
+
+    rows: int
+    columns: int
+    step: int
+    slope: float
+    intercept: float
+    centre: float
+    width: float
+    is_inverted: bool
+    padding: tuple[int, int] | None
+    grey: Content
+    first: Content
+    full: Content
+
+
+@dataclass(frozen=True, slots=True)
 class AnalysedFilm:
     """A file and what became of it; None: its analysis failed and waits for a person.
 
@@ -114,8 +144,11 @@ class Failure:
 
 START: TypeAdapter[Start] = TypeAdapter(Start)
 LOADED: TypeAdapter[ModelCard | Refusal] = TypeAdapter(ModelCard | Refusal)
-TASK: TypeAdapter[FilmTask | LookTask | StudyTask] = TypeAdapter(FilmTask | LookTask | StudyTask)
+TASK: TypeAdapter[FilmTask | LookTask | ViewTask | StudyTask] = TypeAdapter(
+    FilmTask | LookTask | ViewTask | StudyTask
+)
 OUTCOME: TypeAdapter[Outcome | Failure] = TypeAdapter(Prediction | NotAnalysable | Failure)
 LOOK: TypeAdapter[Look | Failure] = TypeAdapter(Look | Failure)
+VIEW: TypeAdapter[FilmView | NotAnalysable | Failure] = TypeAdapter(FilmView | NotAnalysable | Failure)
 FAILURE: TypeAdapter[Failure] = TypeAdapter(Failure)
 REPORT: TypeAdapter[Report | Failure] = TypeAdapter(Report | Failure)

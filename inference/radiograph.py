@@ -17,7 +17,7 @@ from inference.header import number, text, whole
 from inference.lookup import Values, modality_values, shown_by_header
 from inference.prediction import Reason
 
-__all__ = ["Radiograph", "decodable_transfer_syntaxes", "luminance", "read_radiograph"]
+__all__ = ["Radiograph", "decodable_transfer_syntaxes", "luminance", "read_grey_scale", "read_radiograph"]
 
 # A window of our own shows all but the darkest and lightest half percent, where collimator and lead letters lie.
 _PERCENTILES: Final = (0.5, 99.5)
@@ -39,6 +39,20 @@ class Radiograph:
     pixels: NDArray[np.float32]
 
 
+@dataclass(frozen=True, slots=True)
+class GreyScale:
+    """What stands for each stored value from `lowest` on.
+
+    `values` are those that a window is laid over (after the modality LUT), `shown` their grey as a viewer shows it
+    first, 0..1 with the film's polarity, and `padding` tells which of them fill the picture up and are black.
+    """
+
+    lowest: int
+    values: Values
+    shown: Values
+    padding: NDArray[np.bool_]
+
+
 def read_radiograph(dataset: Dataset, largest: int = LARGEST_IMAGE) -> Radiograph:
     """Make the picture that a viewer would show first (PS3.4 N.2: modality LUT, VOI LUT, presentation LUT).
 
@@ -50,6 +64,17 @@ def read_radiograph(dataset: Dataset, largest: int = LARGEST_IMAGE) -> Radiograp
     stored = decode(dataset, largest)
     if stored.ndim == 3:
         return Radiograph(luminance(stored))
+    scale = read_grey_scale(dataset, stored)
+    table = scale.shown.astype(np.float32)
+    pixels = np.empty(stored.shape, dtype=np.float32)
+    for rows in _portions(stored):
+        # "clip" writes straight to `out`; no offset is beyond the table
+        np.take(table, _offsets(stored[rows], scale.lowest), out=pixels[rows], mode="clip")
+    return Radiograph(pixels)
+
+
+def read_grey_scale(dataset: Dataset, stored: StoredValues) -> GreyScale:
+    """Tell what the stored values of a grey picture mean, and how a viewer would show each first."""
     lowest, highest = int(stored.min()), int(stored.max())
     levels = np.arange(lowest, highest + 1, dtype=np.float64)
     counts = np.zeros(levels.size, dtype=np.int64)
@@ -59,12 +84,7 @@ def read_radiograph(dataset: Dataset, largest: int = LARGEST_IMAGE) -> Radiograp
     counts[padding] = 0
     grey = _display(dataset, levels, counts)
     grey[padding] = 0.0
-    table = grey.astype(np.float32)
-    pixels = np.empty(stored.shape, dtype=np.float32)
-    for rows in _portions(stored):
-        # "clip" writes straight to `out`; no offset is beyond the table
-        np.take(table, _offsets(stored[rows], lowest), out=pixels[rows], mode="clip")
-    return Radiograph(pixels)
+    return GreyScale(lowest, modality_values(dataset, levels), grey, padding)
 
 
 def _portions(stored: StoredValues) -> Iterator[slice]:

@@ -29,7 +29,7 @@ class Progress(StrEnum):
 class ListedStudy:
     """A study as a list shows it, by what its last image says.
 
-    `patient_name` and `patient_birth_date` are as DICOM writes them, or empty; `views` are of its radiographs, in the
+    `patient_name` and the dates are as DICOM writes them, or empty; `views` are of its radiographs, in the
     order in which they came, empty where one does not say it. `reasons` are why radiographs of it are not analysable.
     """
 
@@ -38,6 +38,7 @@ class ListedStudy:
     patient_name: str
     patient_id: str
     patient_birth_date: str
+    study_date: str
     views: tuple[str, ...]
     is_urgent: bool
     progress: Progress
@@ -57,6 +58,7 @@ def listed(connection: Connection, studies: list[str]) -> dict[str, ListedStudy]
             instances.c.patient_name,
             instances.c.patient_id,
             instances.c.patient_birth_date,
+            instances.c.study_date,
             instances.c.view_position,
             jobs.c.priority,
             jobs.c.state,
@@ -77,6 +79,7 @@ def listed(connection: Connection, studies: list[str]) -> dict[str, ListedStudy]
             of_study[-1].patient_name,
             of_study[-1].patient_id,
             of_study[-1].patient_birth_date,
+            of_study[-1].study_date,
             tuple(row.view_position for row in of_study),
             min(row.priority for row in of_study) == Priority.URGENT,
             reached[study],

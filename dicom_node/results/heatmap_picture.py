@@ -139,6 +139,18 @@ def draw_heatmap(
     return picture
 
 
+def draw_attention(attention: Attention, rows: int, columns: int) -> NDArray[np.uint8]:
+    """Draw the attention alone, to be laid over the film: (rows, columns, 4), sRGB and opacity, its peak opaque."""
+    levels = _spread(attention, rows, columns, slice(0, rows), slice(0, columns))
+    opacity = np.rint(255 * _shares()).astype(np.uint8)
+    return np.dstack([colour_scale()[levels], opacity[levels]])
+
+
+def peak_opacity(answer: Answer) -> float:
+    """How opaque the peak of attention is with this answer, 0..1, so that what lies under it is seen."""
+    return _LOOKS[answer].opaque_at_peak
+
+
 def _shrunk(pixels: NDArray[np.float32], longest_side: int) -> NDArray[np.float32]:
     rows, columns = pixels.shape
     share = longest_side / max(rows, columns)
@@ -204,11 +216,16 @@ def _around(marked: NDArray[np.intp], cells: int, length: int) -> slice:
 
 def _opacity(look: _Look) -> list[int]:
     """How opaque each level of attention is, 0..255."""
+    opacity: list[int] = np.rint(255 * look.opaque_at_peak * _shares()).astype(int).tolist()
+    return opacity
+
+
+def _shares() -> NDArray[np.float64]:
+    """How opaque each level of attention is beside the peak."""
     share = np.clip((np.arange(LEVELS) / (LEVELS - 1) - _FIRST_SHOWN) / (1 - _FIRST_SHOWN), 0, 1)
     # A smooth step (3x^2 - 2x^3): the rim of the shown attention fades in without an edge.
-    smooth = 3 * share**2 - 2 * share**3
-    opacity: list[int] = np.rint(255 * look.opaque_at_peak * smooth).astype(int).tolist()
-    return opacity
+    smooth: NDArray[np.float64] = 3 * share**2 - 2 * share**3
+    return smooth
 
 
 def _spread(attention: Attention, rows: int, columns: int, down: slice, across: slice) -> NDArray[np.uint8]:

@@ -14,6 +14,7 @@ from dicom_node.web import (
     invitations,
     predict,
     rules,
+    study,
     users,
     worklist,
 )
@@ -37,6 +38,7 @@ PARTS = (
     invitations,
     worklist,
     feedback,
+    study,
     rules,
     predict,
     users,

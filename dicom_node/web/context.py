@@ -11,6 +11,7 @@ from config.settings import Settings
 from dicom_node.live_settings import LiveSettings
 from dicom_node.tls import Tls
 from dicom_node.web.attempts import Attempts
+from dicom_node.web.films import Films
 from dicom_node.web.uploads import Uploads
 from storage.folder import DataFolder
 
@@ -32,6 +33,8 @@ class Context:
         they are no longer at the old one.
     uploads
         Keeps and analyses files that are brought.
+    films
+        Films as pages show them.
     now
         The clock: seconds since 1970 (UTC).
     """
@@ -42,6 +45,7 @@ class Context:
     wake: Callable[[], None]
     opened: Callable[[], str]
     uploads: Uploads
+    films: Films
     now: Callable[[], float] = time.time
     attempts: Attempts = field(default_factory=Attempts)
 

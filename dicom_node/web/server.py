@@ -16,6 +16,7 @@ from dicom_node.tls import Tls
 from dicom_node.web.application import application
 from dicom_node.web.connections import Connection, Listening
 from dicom_node.web.context import Context
+from dicom_node.web.films import Films
 from dicom_node.web.links import EVERYWHERE, INVITATION_SECONDS, LOOPBACK, host_of, invitation, url_of
 from dicom_node.web.proxy import is_proxy
 from dicom_node.web.uploads import Uploads
@@ -40,7 +41,8 @@ class WebServer:
         self._folder = folder
         self._tls = tls
         self._uploads = Uploads(live, folder)
-        self._application = application(Context(live, folder, tls, wake, self._open, self._uploads))
+        films = Films(live, folder, self._uploads)
+        self._application = application(Context(live, folder, tls, wake, self._open, self._uploads, films))
         self._thread = threading.Thread(target=self._run, name="pages", daemon=True)
         self._socket: socket.socket | None = None
         self._server: uvicorn.Server | None = None

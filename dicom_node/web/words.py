@@ -1,5 +1,6 @@
 """How pages say what the database holds: in a person's words, with a sign beside each colour."""
 
+from inference.prediction import Reason
 from storage.studies import Progress
 
 ANSWERS = {
@@ -43,6 +44,11 @@ def date(written: str) -> str:
 def view(position: str) -> str:
     """Write a View Position (PS3.3 C.8.1.2) as reports do."""
     return "lateral" if position.upper() in _LATERAL else position
+
+
+def reason_sentence(reason: str) -> str:
+    """Say why an image is not analysable; another reason is returned as it is."""
+    return Reason(reason).sentence if reason in set(Reason) else reason
 
 
 def wait(seconds: float) -> str:

@@ -12,8 +12,7 @@ from pydantic import BaseModel, Field
 from dicom_node.web.access import Looker, note
 from dicom_node.web.context import Context, Here
 from dicom_node.web.pages import is_live, page
-from dicom_node.web.words import wait
-from inference.prediction import Reason
+from dicom_node.web.words import reason_sentence, wait
 from storage.studies import ListedStudy, Progress, found_by, listed, progress_of
 from storage.worklist import WaitingStudy, reading_order, studies_since
 
@@ -23,7 +22,6 @@ ROWS = 100
 """On a page that was not asked for more."""
 MOST_ROWS = 1000
 MOST_HOURS = 24 * 366
-_REASONS = {str(reason): reason.sentence for reason in Reason}
 
 pages = APIRouter(include_in_schema=False)
 api = APIRouter(prefix="/api", tags=["worklist"])
@@ -115,7 +113,7 @@ def _study(study: WaitingStudy, about: ListedStudy, now: float, longest_wait: fl
         answer=study.answer,
         score=study.score,
         state=about.progress,
-        reasons=[_REASONS.get(reason, reason) for reason in about.reasons],
+        reasons=list(map(reason_sentence, about.reasons)),
     )
 
 

@@ -106,7 +106,7 @@ def test_a_study_is_listed_by_what_its_last_image_says(folder: DataFolder) -> No
     with folder.database.read() as connection:
         assert listed(connection, [STUDY, "1.9"]) == {
             STUDY: ListedStudy(
-                STUDY, "ACC1", "Doe^Jane", "P1", "19500101", ("", "AP"), True, Progress.WAITING, ()
+                STUDY, "ACC1", "Doe^Jane", "P1", "19500101", "", ("", "AP"), True, Progress.WAITING, ()
             )
         }
 
