@@ -46,6 +46,9 @@ class WebSettings(Section):
     administrators: Names = ("administrator",)
     radiologists: Names = ("radiologist",)
     viewers: Names = ("viewer",)
+    monitors: tuple[Address, ...] = Field(
+        default=(), strict=False, description='a list of addresses or networks such as ["10.1.2.3"]'
+    )
     oidc: OidcSettings = Field(default=OidcSettings(), description="a section of its own, [web.oidc]")
 
     @property

@@ -52,6 +52,8 @@ class Analyst:
         choice = self._reader.choice
         for sentence in choice.refused:
             _log.warning("engine_refused", reason=sentence)
+        self.engine = choice.engine.name
+        """What runs the network, for people."""
         _log.info("engine_chosen", engine=choice.engine.name, milliseconds=choice.milliseconds)
 
     @property

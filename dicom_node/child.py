@@ -82,6 +82,8 @@ class AnalysisProcess:
         self._pipe: Pipe | None = None
         self._answered = 0
         self._ended = False
+        self.engine = ""
+        """What runs the network, for people; empty before the process was started."""
 
     @property
     def pid(self) -> int | None:
@@ -115,13 +117,14 @@ class AnalysisProcess:
         if isinstance(loaded, Refusal):
             self.stop()
             raise ModelRefused(loaded.sentence)
-        if loaded != identity(self._card):
+        if loaded.card != identity(self._card):
             self.stop()
             raise ModelRefused(
                 f"{settings.model.bundle or SHIPPED}: not the model that was there when the node was started; "
                 "put that one back, or start the node again with this one"
             )
         self._told = settings
+        self.engine = loaded.engine
         _log.info("analysis_started", milliseconds=round(1000 * (time.monotonic() - started)))
 
     def analyse(self, path: Path, deadline_seconds: float) -> Outcome:

@@ -33,6 +33,7 @@ from dicom_node.tasks import (
     VIEW,
     Failure,
     FilmTask,
+    Loaded,
     LookTask,
     Refusal,
     Report,
@@ -85,7 +86,7 @@ def _serve(pipe: Pipe) -> None:
     _limit_memory()
     gc.collect()
     gc.freeze()  # what is loaded stays, and need not be looked through while a report is made
-    pipe.send(LOADED, identity(analyst.card), None)
+    pipe.send(LOADED, Loaded(identity(analyst.card), analyst.engine), None)
     while True:
         _answer(pipe, analyst)
 

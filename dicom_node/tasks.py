@@ -1,6 +1,6 @@
 """What the node and its analysing process say to each other; importing this does not load the network.
 
-First the node says `Start`, and the process answers with the card of the model that it has loaded, or with a `Refusal`.
+First the node says `Start`, and the process answers with what it has `Loaded`, or with a `Refusal`.
 Then the node asks, and to a `FilmTask` the answer is an outcome, to a `LookTask` a `Look`, to a `StudyTask` a `Report`,
 or to any of them a `Failure`.
 """
@@ -24,6 +24,14 @@ class Start:
 
     settings: dict[str, Any]
     niceness: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The card of the model that was loaded, as far as it decides on answers, and the engine that runs it."""
+
+    card: ModelCard
+    engine: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +151,7 @@ class Failure:
 
 
 START: TypeAdapter[Start] = TypeAdapter(Start)
-LOADED: TypeAdapter[ModelCard | Refusal] = TypeAdapter(ModelCard | Refusal)
+LOADED: TypeAdapter[Loaded | Refusal] = TypeAdapter(Loaded | Refusal)
 TASK: TypeAdapter[FilmTask | LookTask | ViewTask | StudyTask] = TypeAdapter(
     FilmTask | LookTask | ViewTask | StudyTask
 )

@@ -105,6 +105,7 @@ class Worker:
         self._clock = clock
         self._retries = retries
         self._ending = False
+        self._engine = ""  # that was written down
         self._films = CheckedFilms(folder.objects)
         self._checking = ThreadPoolExecutor(1)  # while the child looks at them
         self._process = AnalysisProcess(settings, card, RETRIES_NICENESS if retries else NICENESS)
@@ -168,7 +169,16 @@ class Worker:
             if not self._ending:
                 _log.error("analysis_not_started", reason=error.reason)
             return NOT_STARTED_SECONDS
+        if self._process.engine != self._engine and not self._retries:
+            self._note_engine()
         return 0.0
+
+    def _note_engine(self) -> None:
+        """Write down which model answers from now on, and what runs it."""
+        model = {"model": self._card.name, "version": self._card.version, "model_sha256": self._card.sha256}
+        self._engine = self._process.engine
+        with self._folder.database.write(Step.MODEL_LOADED) as connection:
+            audit.append(connection, self._clock(), "model_loaded", **model, engine=self._engine)
 
     def _do(self, job: Job) -> None:
         started = time.perf_counter()

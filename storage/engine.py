@@ -91,6 +91,11 @@ class Database:
             if fault != "ok":
                 raise DatabaseDamaged(self.path, str(fault).splitlines()[-1])
 
+    @property
+    def damage(self) -> DatabaseDamaged | None:
+        """The damage that was seen, after which nothing is written."""
+        return self._damage
+
     def pragmas(self) -> tuple[str, int]:
         """Return the journal mode and the level of syncing that SQLite has set, whatever it was asked for."""
         with self.read() as connection:

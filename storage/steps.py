@@ -24,6 +24,7 @@ class Step(StrEnum):
     REPORT_READ = "report_read"
     """What a final report says of an answer."""
 
+    MODEL_LOADED = "model_loaded"
     JOB_CLAIMED = "job_claimed"
     IMAGE_ANALYSED = "image_analysed"
     MODEL_CHANGED = "model_changed"

@@ -307,3 +307,12 @@ def _states(states: Iterable[State], counted: Counter[str]) -> dict[str, int]:
 def _oldest(connection: Connection, table: Table) -> float | None:
     oldest: float | None = connection.execute(select(func.min(table.c.queued_at)).where(IS_OPEN)).scalar_one()
     return oldest
+
+
+def engine_in_use(connection: Connection) -> dict[str, Any] | None:
+    """Return model, version and engine that films are analysed by, as they were last written down, or None."""
+    loaded = (
+        select(audit.c.detail).where(audit.c.event == "model_loaded").order_by(audit.c.at.desc()).limit(1)
+    )
+    detail: dict[str, Any] | None = connection.execute(loaded).scalar()
+    return detail

@@ -248,6 +248,7 @@ def _watch(connection: Connection, now: float) -> None:
     echoes.echoed(connection, DESTINATION, now, 3.0, None)
     echoes.latest(connection, DESTINATION, 24)
     echoes.answered_since(connection, now - DAY_SECONDS)
+    views.engine_in_use(connection)
 
 
 def _receive_again(connection: Connection, now: float) -> None:

@@ -209,6 +209,7 @@ SCENARIOS = {
             Step.OBJECT_MOVED,
             Step.FOLDER_SYNCED,
             Step.INSTANCE_RECEIVED,
+            Step.MODEL_LOADED,
             Step.JOB_CLAIMED,
             Step.IMAGE_ANALYSED,
             Step.OBJECT_WRITTEN,

@@ -37,7 +37,10 @@ FEW = {
         "USE TEMP B-TREE FOR GROUP BY",
     },  # of the studies on it
     "what was made and arrived since yesterday": {"USE TEMP B-TREE FOR DISTINCT"},  # as above
-    "how the node does": {"USE TEMP B-TREE FOR GROUP BY"},  # what was made, and who was asked, in a day
+    "how the node does": {
+        "USE TEMP B-TREE FOR GROUP BY",  # what was made, and who was asked, in a day
+        "SCAN predictions",  # from the end, and no further than the last
+    },
     "show a study": {"USE TEMP B-TREE FOR ORDER BY"},  # what is of one study
     "report": {
         "USE TEMP B-TREE FOR ORDER BY",
