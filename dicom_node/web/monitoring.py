@@ -1,6 +1,6 @@
 """What monitors ask: `/metrics` for Prometheus, `/live` and `/ready` for whoever starts and stops nodes."""
 
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
@@ -15,6 +15,7 @@ from storage.errors import StorageUnavailable
 
 FORWARDED = ("forwarded", "x-forwarded-for")
 """What a reverse proxy says of whom it asks for: on this machine, too, it is not this machine that asks."""
+NOBODY = IPv4Address("0.0.0.0")  # noqa: S104 - compared, not bound
 
 pages = APIRouter(include_in_schema=False)
 api = APIRouter(prefix="/api", tags=["system"])
@@ -50,13 +51,19 @@ def readiness(context: Context) -> Readiness:
 
 def may_monitor(request: Request, context: Here) -> None:
     """Let this machine and the addresses of ``[web] monitors`` read, and whoever has come in."""
-    address = ip_address(address_of(request))
-    if isinstance(address, IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
-    is_here = address.is_loopback and not any(header in request.headers for header in FORWARDED)
-    if is_here or any(address in network for network in context.settings.web.monitors):
-        return
-    required(Right.LOOK)(request, context)
+    address = _address(address_of(request))
+    is_here = not any(header in request.headers for header in FORWARDED) and address.is_loopback
+    if not is_here and not any(address in network for network in context.settings.web.monitors):
+        required(Right.LOOK)(request, context)
+
+
+def _address(written: str) -> IPv4Address | IPv6Address:
+    """Return whose address it is; nobody's, where a proxy has written something else there."""
+    try:
+        address = ip_address(written)
+    except ValueError:
+        return NOBODY
+    return (isinstance(address, IPv6Address) and address.ipv4_mapped) or address
 
 
 @pages.get("/metrics", dependencies=[Depends(may_monitor)])

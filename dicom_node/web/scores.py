@@ -1,6 +1,5 @@
 """How the scores of each device are distributed, week by week, beside those of its first films."""
 
-import time
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -76,7 +75,7 @@ def by_device(context: Context) -> list[DeviceScores]:
     """Return the scores of every device that the model in service has looked at films of, those to look at first."""
     order = list(Verdict)
     found = sorted(
-        drift.devices(context.folder.database, time.time()),
+        drift.devices(context.folder.database, context.now()),
         key=lambda each: (-order.index(each.verdict), each.name),
     )
     return [
@@ -104,7 +103,7 @@ def by_device(context: Context) -> list[DeviceScores]:
 
 def begin_anew(context: Context, visitor: Visitor, device: int) -> int:
     """Compare a device with its next films from now on; return how many films were counted until now."""
-    now = time.time()
+    now = context.now()
     with context.folder.database.write(Step.BY_HAND) as connection:
         model = scores.model_in_service(connection) or ""
         films = scores.begin_anew(connection, model, device)

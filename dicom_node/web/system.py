@@ -205,7 +205,7 @@ def charts(spans: list[Span], form: str) -> list[dict[str, Any]]:
 @pages.get("/system")
 def system_page(request: Request, context: Here, visitor: Looker) -> Response:
     """Show how the node does, or how it does now to a page that shows it."""
-    now = time.time()
+    now = context.now()
     told = condition(context, now)
     template = "system_now.html" if is_live(request) else "system.html"
     return page(
@@ -221,4 +221,4 @@ def system_page(request: Request, context: Here, visitor: Looker) -> Response:
 @api.get("/system")
 def system(context: Here, visitor: Looker) -> System:
     """Tell how the node does: what comes and goes and how soon, the queue, the disk, the destinations."""
-    return condition(context, time.time())
+    return condition(context, context.now())
