@@ -64,7 +64,7 @@ format: $(TEST_STAMP) ## put the code into the project's style
 	$(BIN)/ruff format .
 
 pictures: $(TEST_STAMP) peers ## draw the documentation's pictures again
-	MAKE_PICTURES=1 $(BIN)/python -m pytest tests/integration/test_pictures.py tests/viewer
+	MAKE_PICTURES=1 $(BIN)/python -m pytest tests/integration/test_pictures.py tests/viewer tests/web
 
 docs: $(NODE_STAMP) ## write the shipped model's figures into README and docs/ again
 	$(BIN)/python -m inference.evaluation.document inference/models/pneumonia README.md docs/*.md

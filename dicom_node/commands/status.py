@@ -4,6 +4,7 @@ running               the roles (receive, analyse, deliver) that a process has o
 oldest waiting        since when the oldest job or delivery has been due
 paused                what a person has stopped for a while (dicom-node pause); receiving goes on
 refused               associations in the last 24 hours: strangers, and sources that had too many at once
+scores have drifted   devices whose scores are no longer as those of their first films: the page System says more
 waiting for a person  jobs that failed and deliveries that failed or were refused: dicom-node jobs --for-a-person
 """
 
@@ -13,8 +14,9 @@ import time
 
 from rich.table import Table
 
-from dicom_node import by_hand
+from dicom_node import by_hand, drift
 from dicom_node.commands.options import add_config, add_json, console, open_existing_folder
+from dicom_node.drift import Verdict
 from storage import views
 from storage.pauses import Pause
 from storage.states import State
@@ -31,6 +33,8 @@ def run(arguments: argparse.Namespace) -> int:
     folder = open_existing_folder(arguments)
     with folder.database.read() as connection:
         status = {"running": folder.roles_running()} | views.status(connection, time.time())
+    devices = drift.devices(folder.database, time.time())
+    status["devices_drifted"] = [each.name for each in devices if each.verdict is Verdict.DRIFTED]
     if arguments.json:
         print(json.dumps(status))
         return 0
@@ -59,5 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         f"refused in the last 24 hours: {sum(refused.values())}" + (f" ({reasons})" if reasons else ""),
         markup=False,
     )
+    if status["devices_drifted"]:
+        output.print(f"scores have drifted: {', '.join(status['devices_drifted'])}", markup=False)
     output.print(f"waiting for a person: {status['waiting_for_a_person']} (dicom-node jobs --for-a-person)")
     return 0
