@@ -46,7 +46,7 @@ METRICS = {
     ),
     "images_received_again_total": Named(_COUNTER, "Images that came once more."),
     "images_corrected_total": Named(_COUNTER, "Images that came with the same pixels and other data."),
-    "images_kept_aside_total": Named(_COUNTER, "Images that came with other pixels under a known UID."),
+    "images_kept_aside": Named(_GAUGE, "Images that came with other pixels under a known UID."),
     "studies_received_total": Named(_COUNTER, "Studies of which an image came."),
     "jobs": Named(_GAUGE, "Analyses and reports by state.", ("state",)),
     "deliveries": Named(_GAUGE, "Deliveries by destination and state.", ("destination", "state")),
@@ -106,7 +106,7 @@ def _families(settings: Settings, folder: DataFolder, now: float) -> Iterator[Me
         ("images_received_total", "instances_received"),
         ("images_received_again_total", "instances_received_again"),
         ("images_corrected_total", "instances_corrected"),
-        ("images_kept_aside_total", "instances_kept_aside"),
+        ("images_kept_aside", "instances_kept_aside"),
         ("waiting_for_a_person", "waiting_for_a_person"),
         ("oldest_waiting_seconds", "oldest_waiting_seconds"),
     ):
