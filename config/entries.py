@@ -41,7 +41,8 @@ class PeerSection(StrEnum):
 
 def entries_in(text: str, section: PeerSection) -> list[dict[str, Any]]:
     """Return the entries as they are written, without defaults."""
-    return list(tomllib.loads(text).get(section, []))
+    found = tomllib.loads(text).get(section, [])
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
 
 def place_of(text: str, section: PeerSection, name: str) -> int | None:
@@ -58,7 +59,7 @@ def with_entry(text: str, section: PeerSection, place: int | None, entry: Mappin
     place
         Of the entry that it takes the place of; None: it comes after the last one.
     entry
-        All of its settings, as TOML has them; one with its default is not written where it was not.
+        All of its settings, as TOML has them; one with its default is not written where it was not, nor is None.
 
     Raises
     ------
@@ -71,12 +72,17 @@ def with_entry(text: str, section: PeerSection, place: int | None, entry: Mappin
     known = entries[place] if place is not None else {}
     defaults = {name: _plain(field.default) for name, field in section.model.model_fields.items()}
     wanted = {
-        name: value for name, value in entry.items() if name in known or value != defaults.get(name, ...)
+        name: value
+        for name, value in entry.items()
+        if value is not None and (name in known or value != defaults.get(name, ...))
     }
     if place is None:
         start = end = spans[-1][1] if spans else len(text)
         gap = "" if not text[:end] else "\n" if text[:end].endswith("\n") else "\n\n"
-        written = f"{gap}[[{section}]]\n{tomlkit.dumps(wanted)}"
+        try:
+            written = f"{gap}[[{section}]]\n{tomlkit.dumps(wanted)}"
+        except (TOMLKitError, TypeError, ValueError) as error:
+            raise NotWritten("this cannot be written as TOML") from error
         meant = [*entries, wanted]
     else:
         start, end = spans[place]
@@ -110,12 +116,15 @@ def _changed(written: str, section: PeerSection, known: Mapping[str, Any], wante
     entry: AbstractTable = table
     for name in known.keys() - wanted.keys():
         entry.remove(name)
-    for name, value in wanted.items():
-        found = entry.get(name)
-        if isinstance(found, Array) and isinstance(value, list):
-            _change_list(found, value)
-        elif name not in known or (known[name], type(known[name])) != (value, type(value)):
-            entry[name] = value
+    try:
+        for name, value in wanted.items():
+            found = entry.get(name)
+            if isinstance(found, Array) and isinstance(value, list):
+                _change_list(found, value)
+            elif name not in known or (known[name], type(known[name])) != (value, type(value)):
+                entry[name] = value
+    except (TOMLKitError, TypeError, ValueError) as error:
+        raise NotWritten("this cannot be written as TOML") from error
     return document.as_string()
 
 

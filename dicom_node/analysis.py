@@ -61,6 +61,10 @@ class Analyst:
         """The card of the model that was loaded."""
         return self._reader.card
 
+    def take(self, settings: Settings) -> None:
+        """Report by these settings from now on; the model stays as it was loaded."""
+        self._settings = settings
+
     def analyse(self, path: Path) -> Outcome:
         """Look at one instance."""
         return self._reader.read(path)

@@ -70,6 +70,7 @@ def open_association(
     taken: Collection[str] = (),
     most_bytes: int | None = None,
     tls: Tls = NO_CERTIFICATES,
+    answer_seconds: float = ANSWER_SECONDS,
 ) -> Association:
     """Open an association with `destination`, proposing each SOP class in `contexts` with its transfer syntaxes.
 
@@ -96,8 +97,8 @@ def open_association(
             raise AccessRefused(str(fault)) from fault
     entity = AE(calling_ae_title)
     entity.connection_timeout = CONNECT_SECONDS
-    entity.acse_timeout = ANSWER_SECONDS
-    entity.dimse_timeout = ANSWER_SECONDS
+    entity.acse_timeout = answer_seconds
+    entity.dimse_timeout = answer_seconds
     entity.network_timeout = IDLE_SECONDS
     for sop_class, syntaxes in contexts.items():
         entity.add_requested_context(sop_class, syntaxes)

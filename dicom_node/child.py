@@ -91,12 +91,12 @@ class AnalysisProcess:
         return None if self._process is None else self._process.pid
 
     def take(self, settings: Settings) -> None:
-        """Go by these settings: by a new process, with the next start that is ensured."""
+        """Go by these settings from the next question on."""
         self._settings = settings
 
     def ensure_started(self) -> None:
-        """Start the process if it is not there, has answered often enough or goes by other settings, and wait until
-        its model is loaded: before an image needs it.
+        """Start the process if it is not there or has answered often enough, and wait until its model is loaded:
+        before an image needs it. One that is there is told of other settings.
 
         Raises
         ------
@@ -106,12 +106,15 @@ class AnalysisProcess:
             The model is damaged, or was changed since its card was read.
         """
         settings = self._settings
-        fresh = settings is self._told and self._answered < settings.model.images_per_process
-        if fresh and self._process is not None and self._process.poll() is None:
+        fresh = self._answered < settings.model.images_per_process
+        runs = fresh and self._process is not None and self._process.poll() is None
+        pipe = self._pipe
+        if runs and settings is self._told:
             return
-        self.stop()
         started = time.monotonic()
-        pipe = self._start()
+        if not runs or pipe is None:
+            self.stop()
+            pipe = self._start()
         start = Start(settings.model_dump(mode="json"), self._niceness)
         loaded = self._converse(pipe, START, start, LOADED, START_SECONDS)
         if isinstance(loaded, Refusal):
@@ -125,7 +128,8 @@ class AnalysisProcess:
             )
         self._told = settings
         self.engine = loaded.engine
-        _log.info("analysis_started", milliseconds=round(1000 * (time.monotonic() - started)))
+        if not runs:
+            _log.info("analysis_started", milliseconds=round(1000 * (time.monotonic() - started)))
 
     def analyse(self, path: Path, deadline_seconds: float) -> Outcome:
         """Let the child look at a film.

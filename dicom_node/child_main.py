@@ -37,6 +37,7 @@ from dicom_node.tasks import (
     LookTask,
     Refusal,
     Report,
+    Start,
     ViewTask,
 )
 from inference.card import identity
@@ -86,13 +87,18 @@ def _serve(pipe: Pipe) -> None:
     _limit_memory()
     gc.collect()
     gc.freeze()  # what is loaded stays, and need not be looked through while a report is made
-    pipe.send(LOADED, Loaded(identity(analyst.card), analyst.engine), None)
+    loaded = Loaded(identity(analyst.card), analyst.engine)
+    pipe.send(LOADED, loaded, None)
     while True:
-        _answer(pipe, analyst)
+        _answer(pipe, analyst, loaded)
 
 
-def _answer(pipe: Pipe, analyst: "Analyst") -> None:
+def _answer(pipe: Pipe, analyst: "Analyst", loaded: Loaded) -> None:
     task = pipe.receive(TASK, None)
+    if isinstance(task, Start):
+        analyst.take(Settings.model_validate(task.settings))
+        pipe.send(LOADED, loaded, None)
+        return
     kind: TypeAdapter[Any]
     answer: Any  # of that kind
     try:

@@ -75,6 +75,7 @@ def ask(
     content: bytes | None = None,
     *,
     tls: Tls = NO_CERTIFICATES,
+    seconds: float = REQUEST_SECONDS,
 ) -> Answer:
     """Send one request to `path` below the destination's URL, and return what the service itself answers to it.
 
@@ -92,7 +93,7 @@ def ask(
     connection = _connection(destination, tls)
     try:
         _connect(connection)
-        with _ended_in_time(connection):
+        with _ended_in_time(connection, seconds):
             connection.request(method, parts.path + path, content, {**headers, **authorization})
             answer = connection.getresponse()
             body = answer.read(LONGEST_ANSWER + 1)
@@ -135,10 +136,10 @@ def _connect(connection: http.client.HTTPConnection) -> None:
 
 
 @contextmanager
-def _ended_in_time(connection: http.client.HTTPConnection) -> Iterator[None]:
+def _ended_in_time(connection: http.client.HTTPConnection, seconds: float) -> Iterator[None]:
     """End the connection when the request takes too long: a time-out of the socket starts anew with every byte."""
     connected: socket.socket = connection.sock
-    connected.settimeout(REQUEST_SECONDS)
+    connected.settimeout(seconds)
 
     def end() -> None:
         try:
@@ -146,7 +147,7 @@ def _ended_in_time(connection: http.client.HTTPConnection) -> Iterator[None]:
         except OSError:  # its peer was faster
             return
 
-    timer = threading.Timer(REQUEST_SECONDS, end)
+    timer = threading.Timer(seconds, end)
     timer.daemon = True
     timer.start()
     try:

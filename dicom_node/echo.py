@@ -17,6 +17,9 @@ from dicom_node.dicomweb import DICOM_JSON, ask
 from dicom_node.errors import TransferFailed
 from dicom_node.tls import Tls
 
+ANSWER_SECONDS = 10.0
+"""Somebody waits for what comes of it."""
+
 AnyDestination = Destination | WebDestination | Hl7Destination
 
 
@@ -60,7 +63,7 @@ def _verify(ae_title: str, destination: Destination, tls: Tls) -> str:
     """Associate, echo, release."""
     started = time.perf_counter()
     contexts = {VERIFICATION: [str(ImplicitVRLittleEndian)]}
-    association = open_association(ae_title, destination, contexts, tls=tls)
+    association = open_association(ae_title, destination, contexts, tls=tls, answer_seconds=ANSWER_SECONDS)
     associated = _since(started)
     asked = time.perf_counter()
     answer = association.send_c_echo()
@@ -75,7 +78,9 @@ def _verify(ae_title: str, destination: Destination, tls: Tls) -> str:
 def _search(destination: WebDestination, tls: Tls) -> str:
     """Search for any study: the least that a DICOMweb service must answer."""
     started = time.perf_counter()
-    answer = ask(destination, "GET", "/studies?limit=1", {"Accept": DICOM_JSON}, tls=tls)
+    answer = ask(
+        destination, "GET", "/studies?limit=1", {"Accept": DICOM_JSON}, tls=tls, seconds=ANSWER_SECONDS
+    )
     if answer.status not in (200, 204):  # 204: it holds none (PS3.18 table 10.6.3-1)
         raise TransferFailed(f"QIDO-RS answered HTTP {answer.status}")
     return f"QIDO-RS succeeded in {_since(started):.1f} ms"

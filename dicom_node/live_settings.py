@@ -25,7 +25,6 @@ LIVE = frozenset(
         "destinations",
         "web_destinations",
         "hl7",
-        "limits",
         "results",
         "worklist",
         "storage",

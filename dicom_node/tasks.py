@@ -2,7 +2,7 @@
 
 First the node says `Start`, and the process answers with what it has `Loaded`, or with a `Refusal`.
 Then the node asks, and to a `FilmTask` the answer is an outcome, to a `LookTask` a `Look`, to a `StudyTask` a `Report`,
-or to any of them a `Failure`.
+or to any of them a `Failure`; to another `Start`, with settings that have changed, the same.
 """
 
 from dataclasses import dataclass
@@ -152,8 +152,8 @@ class Failure:
 
 START: TypeAdapter[Start] = TypeAdapter(Start)
 LOADED: TypeAdapter[Loaded | Refusal] = TypeAdapter(Loaded | Refusal)
-TASK: TypeAdapter[FilmTask | LookTask | ViewTask | StudyTask] = TypeAdapter(
-    FilmTask | LookTask | ViewTask | StudyTask
+TASK: TypeAdapter[FilmTask | LookTask | ViewTask | StudyTask | Start] = TypeAdapter(
+    FilmTask | LookTask | ViewTask | StudyTask | Start
 )
 OUTCOME: TypeAdapter[Outcome | Failure] = TypeAdapter(Prediction | NotAnalysable | Failure)
 LOOK: TypeAdapter[Look | Failure] = TypeAdapter(Look | Failure)

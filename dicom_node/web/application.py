@@ -6,6 +6,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
+from config.errors import ConfigError
 from dicom_node.version import package_version
 from dicom_node.web import (
     account,
@@ -14,6 +15,7 @@ from dicom_node.web import (
     invitations,
     model,
     monitoring,
+    peers,
     predict,
     rules,
     scores,
@@ -27,6 +29,7 @@ from dicom_node.web.context import Context
 from dicom_node.web.pages import (
     FOLDER,
     REFUSALS,
+    on_config_error,
     on_fault,
     on_refusal,
     on_storage_error,
@@ -43,6 +46,7 @@ PARTS = (
     worklist,
     feedback,
     study,
+    peers,
     rules,
     system,
     scores,
@@ -84,6 +88,7 @@ def application(context: Context) -> ASGIApp:
     for refused in (HTTPException, RequestValidationError):
         app.add_exception_handler(refused, on_refusal)
     app.add_exception_handler(StorageError, on_storage_error)
+    app.add_exception_handler(ConfigError, on_config_error)
     app.add_exception_handler(Exception, on_fault)
     web = context.settings.web
     larger = dict.fromkeys(UPLOADS, context.settings.limits.data_set_bytes + FORM_BYTES)

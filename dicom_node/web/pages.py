@@ -15,6 +15,7 @@ from fastapi.templating import Jinja2Templates
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from config.errors import SettingsFault
 from config.web import WebSettings
 from dicom_node.logs import where_raised
 from dicom_node.version import package_version
@@ -136,6 +137,13 @@ def on_refusal(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException):
         return refusal(request, error.status_code, str(error.detail), error.headers)
     raise error
+
+
+def on_config_error(request: Request, error: Exception) -> Response:
+    """Answer why the settings file is not read, or stays as it is."""
+    if isinstance(error, SettingsFault):
+        return refusal(request, 422, "; ".join(map(str, error.faults)))
+    return refusal(request, 409, str(error))
 
 
 def on_storage_error(request: Request, error: Exception) -> Response:
