@@ -1,5 +1,6 @@
 """AE titles, as an administrator sets up an archive: added, tried, mistaken, mended, taken away."""
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.certificates import Authority
 from tests.peers import NodeProcess, Pacs, free_port, wait_for
 from tests.web.browser import Browser
 from tests.web.conftest import PASSWORD, let_in, pages_of
+from tests.web.pictures import keep
 from tests.web.program import Program
 
 COMMENTS = "# kept by radiology, ext. 4711\n\n#   [[destinations]] below: the archive\n"
@@ -52,8 +54,6 @@ def _as_it_was(node: NodeProcess) -> Iterator[None]:
 
 
 def signal_reading(node: NodeProcess) -> None:
-    import os
-
     os.kill(node.pid, signal.SIGHUP)
 
 
@@ -86,9 +86,13 @@ def test_a_new_destination_gets_results_without_a_restart_and_comments_stay(
     assert administrator.violations() == []
     administrator.press("Test it before saving")
     administrator.sees("C-ECHO succeeded; association")
+    keep(administrator, "destination")
     assert node.config.read_text() == before
     administrator.press("Save")
     administrator.sees("Saved, and the node goes by it.")
+    administrator.press("Test archive")
+    administrator.sees("C-ECHO succeeded; association")
+    keep(administrator, "peers")
     added = f'\n[[destinations]]\nname = "archive"\nae_title = "ORTHANC"\nhost = "127.0.0.1"\nport = {archive.port}\n'
     assert added in node.config.read_text()
     assert node.config.read_text().replace(added, "") == before
@@ -131,7 +135,7 @@ def test_what_is_wrong_is_named_at_its_field(administrator: Browser, node: NodeP
     for each in ("structured report", "heatmap"):
         administrator.press(each)
     administrator.press("Save")
-    administrator.sees("Port must be a number from 1 to 65535; found 70000.")
+    administrator.sees("Port must be a whole number from 1 to 65535; found 70000.")
     administrator.sees("AE title must be an AE title of 1 to 16 characters")
     administrator.sees("What it gets must be a list of")
     invalid = "[...document.querySelectorAll('[aria-invalid]')].map(each => document.getElementById("
@@ -220,8 +224,7 @@ def test_what_waits_for_a_destination_that_was_removed_stays_visible(
     administrator.sees("GONE at 127.0.0.1")
     film = write(chest_film("waits", study="waits", rows=640, columns=560), tmp_path / "film.dcm")
     assert node.send(film) == 0
-    waiting = "SELECT"  # of the queue
-    wait_for(lambda: any(each.get("destination") == "gone" for each in node.jobs()), 120, waiting)
+    wait_for(lambda: any(each.get("destination") == "gone" for each in node.jobs()))
     administrator.visit("/peers/destinations?of=gone")
     administrator.press("Remove ...")
     administrator.sees("for it: they stay in the queue")
@@ -251,17 +254,13 @@ def test_what_needs_a_new_start_is_named_and_a_file_with_faults_is_not_taken(
 def test_the_nodes_certificate_is_told_with_its_end(
     administrator: Browser, node: NodeProcess, tmp_path: Path
 ) -> None:
-    with NodeProcess(tmp_path, None, web="port = 0") as own:
+    hospital = Authority(tmp_path)
+    identity = hospital.issue("node", expired=True)
+    tls = f'certificate_file = "{identity.certificate}"\nkey_file = "{identity.key}"'
+    with NodeProcess(
+        tmp_path, None, f'[tls]\n{tls}\nauthorities_file = "{hospital.certificate}"', web="port = 0"
+    ) as own:
         let_in(own)
-        hospital = Authority(own.folder)
-        identity = hospital.issue("node", expired=True)
-        with own.config.open("a") as file:
-            file.write(
-                f'[tls]\ncertificate_file = "{identity.certificate}"\nkey_file = "{identity.key}"\n'
-                f'authorities_file = "{hospital.certificate}"\n'
-            )
-        own.stop()
-        own.start()
         administrator.url = pages_of(own)
         administrator.log_in("anna", PASSWORD)
         administrator.visit("/peers")
