@@ -118,7 +118,7 @@ def _progress(work: set[tuple[str, str]], sent: set[str]) -> Progress:
         return Progress.WAITING
     if states & {State.QUEUED, State.RUNNING}:
         return Progress.BEING_ANALYSED
-    if analysed == {State.REJECTED}:
+    if State.DONE not in analysed:
         return Progress.NOT_ANALYSABLE
     return Progress.DELIVERED if sent and sent <= {*ARRIVED, State.DISMISSED} else Progress.REPORTED
 

@@ -86,7 +86,7 @@ def test_a_delivery_that_a_person_has_to_look_at_is_a_failure(folder: DataFolder
         end(connection, deliveries, delivery.id, OWNER, NOW, "0xA900")
     assert progress(folder) is Progress.FAILED
     with folder.database.write(Step.BY_HAND) as connection:
-        queue.dismiss(connection, [delivery.id], NOW)
+        queue.dismiss(connection, deliveries, [delivery.id], NOW)
     assert progress(folder) is Progress.DELIVERED
 
 
