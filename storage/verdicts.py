@@ -18,7 +18,7 @@ from storage.states import OPEN
 UNLIKELY = "unlikely"
 MOST_ALARMING_FIRST = ("likely", "uncertain", UNLIKELY)
 FINAL_REPORT = "final report"
-"""The person of a verdict that was read from a report; no name of a person has a space in it."""
+"""The person of a verdict that was read from a report; what tells it from somebody of that name is its message."""
 LONGEST_COMMENT = 2000
 
 
@@ -208,11 +208,13 @@ def judge(
     connection: Connection, study_instance_uid: str, about: StudyAnswer, given: Judgement, now: float
 ) -> int:
     """Keep a verdict on a study, which replaces what the same person said of it before; return its id."""
+    is_reported = verdicts.c.message_id.is_not(None)
     connection.execute(
         update(verdicts)
         .where(
             verdicts.c.study_instance_uid == study_instance_uid,
             verdicts.c.person == given.person,
+            ~is_reported if given.message_id is None else is_reported,
             IS_COUNTING,
         )
         .values(replaced_at=now)
@@ -239,10 +241,9 @@ def judge(
 
 
 def has_message(connection: Connection, study_instance_uid: str, address: str, message_id: str) -> bool:
-    """Tell whether the verdict in force of the study's final report is of this message, which was sent again."""
+    """Tell whether a verdict on the study that counts is of this message, which was sent again."""
     found = select(verdicts.c.id).where(
         verdicts.c.study_instance_uid == study_instance_uid,
-        verdicts.c.person == FINAL_REPORT,
         verdicts.c.address == address,
         verdicts.c.message_id == message_id,
         IS_COUNTING,
@@ -290,7 +291,7 @@ def answered_by_period(connection: Connection, starts: Sequence[float]) -> dict[
         select(func.min(instances.c.received_at).label("received_at"), func.min(rank).label("rank"))
         .join(predictions, predictions.c.instance_id == instances.c.id)
         .where(instances.c.received_at >= starts[0], instances.c.is_prior.is_(False))
-        .group_by(instances.c.study_instance_uid)
+        .group_by(_each(instances.c.study_instance_uid))
         .subquery()
     )
     period = _period(studies.c.received_at, starts)
@@ -300,7 +301,7 @@ def answered_by_period(connection: Connection, starts: Sequence[float]) -> dict[
 
 def truths_by_period(connection: Connection, starts: Sequence[float]) -> dict[tuple[int, str, Truth], int]:
     """Count the studies with a verdict by period (see `answered_by_period`), answer and truth."""
-    judged = _judged(verdicts.c.received_at >= starts[0]).subquery()
+    judged = _judged_since(starts[0]).subquery()
     period = _period(judged.c.received_at, starts)
     columns = (period, judged.c.answer, judged.c.truth)
     rows = connection.execute(select(*columns, func.count()).group_by(*columns))
@@ -309,7 +310,7 @@ def truths_by_period(connection: Connection, starts: Sequence[float]) -> dict[tu
 
 def disagreements(connection: Connection, since: float, most: int) -> list[Disagreement]:
     """Return the studies received since then of which the verdicts say otherwise, the latest verdict first."""
-    judged = _judged(verdicts.c.received_at >= since).subquery()
+    judged = _judged_since(since).subquery()
     is_wrong = (judged.c.answer == UNLIKELY) == (judged.c.truth == Truth.POSITIVE)
     accession_number = (
         select(func.max(instances.c.accession_number))
@@ -341,7 +342,7 @@ def disagreements(connection: Connection, since: float, most: int) -> list[Disag
 
 def judged_films(connection: Connection) -> Iterator[JudgedFilm]:
     """Yield the films with an answer of every study whose truth is known, by study and in the order they came."""
-    judged = _judged().subquery()
+    judged = _judged_since(0.0).subquery()
     boxes = _boxes(connection)
     # rows are never removed, so the first one of a patient is a number for them that stays
     first = instances.alias("first")
@@ -392,8 +393,10 @@ def _boxes(connection: Connection) -> dict[str, list[tuple[int, int, int, int]]]
     return found
 
 
-def _judged(*where: ColumnElement[bool]) -> Select[Any]:
-    """Select each study with a verdict that counts: the latest one's columns, and what is true by all of them."""
+def _judged_since(since: float) -> Select[Any]:
+    """Select each study received since then with a verdict that counts: the latest one's columns, and what is true by
+    all of them.
+    """
     # what nobody can tell is null, and counts in neither
     lowest = func.min(case((verdicts.c.is_positive, 1), (~verdicts.c.is_positive, 0)))
     highest = func.max(case((verdicts.c.is_positive, 1), (~verdicts.c.is_positive, 0)))
@@ -405,8 +408,8 @@ def _judged(*where: ColumnElement[bool]) -> Select[Any]:
     )
     studies = (
         select(func.max(verdicts.c.id).label("last"), truth.label("truth"))
-        .where(IS_COUNTING, *where)
-        .group_by(verdicts.c.study_instance_uid)
+        .where(IS_COUNTING, verdicts.c.received_at >= since)
+        .group_by(_each(verdicts.c.study_instance_uid))
         .subquery()
     )
     return select(verdicts, studies.c.truth).join(studies, studies.c.last == verdicts.c.id)
@@ -416,3 +419,8 @@ def _period(at: ColumnElement[float], starts: Sequence[float]) -> ColumnElement[
     """The number of the period that a time is in; what is before the first one counts in that."""
     later = [(at >= start, number) for number, start in reversed(list(enumerate(starts)))]
     return case(*later, else_=0)
+
+
+def _each(study_instance_uid: ColumnElement[str]) -> ColumnElement[str]:
+    """Group by studies so that SQLite reads the months that are asked for, and not all years in the order of studies."""
+    return study_instance_uid.concat("")

@@ -27,6 +27,7 @@ from storage import (
     scores,
     studies,
     throughput,
+    verdicts,
     views,
     waiting,
     worklist,
@@ -36,6 +37,7 @@ from storage.schema import deliveries, jobs
 from storage.schema import fetches as fetches_table
 from storage.states import State
 from storage.throughput import Tallied
+from storage.verdicts import Judgement, Verdict
 
 OWNER = "asker"
 DESTINATION = "pacs"
@@ -251,6 +253,27 @@ def _watch(connection: Connection, now: float) -> None:
     views.engine_in_use(connection)
 
 
+def _judge(connection: Connection, now: float) -> None:
+    study = received(WORKED_ON).study_instance_uid
+    about = verdicts.answer_of(connection, study)
+    if about is None or verdicts.is_being_answered(connection, study):
+        raise RuntimeError("there is nothing to judge")
+    verdicts.is_known(connection, study)
+    verdicts.films_of(connection, study)
+    verdicts.studies_of_order(connection, "A1")
+    verdicts.has_message(connection, study, "192.0.2.1", "M1")
+    verdicts.judge(connection, study, about, Judgement(Verdict.DISAGREE, "ralf", "192.0.2.1"), now)
+    verdicts.of_study(connection, study)
+
+
+def _count_verdicts(connection: Connection, now: float) -> None:
+    _judge(connection, now)
+    starts = [now - 30 * DAY_SECONDS, now - DAY_SECONDS]
+    verdicts.answered_by_period(connection, starts)
+    verdicts.truths_by_period(connection, starts)
+    verdicts.disagreements(connection, starts[0], 100)
+
+
 def _receive_again(connection: Connection, now: float) -> None:
     reception.receive(connection, received(WORKED_ON), 2.0, now)
     for key, difference in (("d" * 64, Difference.DATA), ("e" * 64, Difference.IMAGE)):
@@ -299,4 +322,6 @@ QUESTIONS: dict[str, Callable[[Connection, float], Any]] = {
     "how the node does": _watch,
     "take back at the start": _start,
     "retry and dismiss": _by_hand,
+    "judge a study": _judge,
+    "what was judged since last month": _count_verdicts,
 }

@@ -15,7 +15,7 @@ from dicom_node import feedback
 from dicom_node.feedback import Figures
 from dicom_node.web.access import Judge, Looker, Visitor, note
 from dicom_node.web.context import Context, Here
-from dicom_node.web.pages import go_to, is_live, page
+from dicom_node.web.pages import Refused, go_to, is_live, page
 from storage import audit, verdicts
 from storage.steps import Step
 from storage.verdicts import LONGEST_COMMENT, Disagreement, Judgement, KeptVerdict, Region, Verdict
@@ -249,7 +249,7 @@ def _line(figures: Figures) -> dict[str, object]:
 
 @api.get(
     "/studies/{study}/verdicts",
-    responses={404: {"description": "There is no such study here."}},
+    responses={404: {"model": Refused, "description": "There is no such study here."}},
 )
 def study_verdicts(context: Here, visitor: Looker, study: StudyUid) -> list[KeptVerdict]:
     """Return everything that was said of the answers to a study, the latest first."""
@@ -265,8 +265,8 @@ def study_verdicts(context: Here, visitor: Looker, study: StudyUid) -> list[Kept
     "/studies/{study}/verdicts",
     status_code=201,
     responses={
-        404: {"description": "There is no such study here."},
-        409: {"description": "The node has no answer to this study."},
+        404: {"model": Refused, "description": "There is no such study here."},
+        409: {"model": Refused, "description": "The node has no answer to this study."},
     },
 )
 def judge(

@@ -47,6 +47,17 @@ FEW = {
         "USE TEMP B-TREE FOR GROUP BY",
     },  # of one study, of one patient
     "take back at the start": {"USE TEMP B-TREE FOR ORDER BY"},  # the settings that there were
+    "judge a study": {
+        "USE TEMP B-TREE FOR ORDER BY",  # the films of one study
+        "USE TEMP B-TREE FOR DISTINCT",  # the studies of one order
+    },
+    "what was judged since last month": {
+        "SCAN anon_2",  # the studies of a month
+        "SCAN anon_3",
+        "USE TEMP B-TREE FOR GROUP BY",
+        "USE TEMP B-TREE FOR ORDER BY",
+        "USE TEMP B-TREE FOR DISTINCT",
+    },
     "retry and dismiss": {"USE TEMP B-TREE FOR DISTINCT"},  # of the ids that a person named
 }
 OF_A_FOREIGN_KEY = "SCAN results"

@@ -53,11 +53,18 @@ def say(
     person: str = "ralf",
     region: Region | None = None,
     at: float = NOW + 60,
+    message_id: str | None = None,
 ) -> None:
     with folder.database.write(Step.BY_HAND) as connection:
         about = verdicts.answer_of(connection, study)
         assert about is not None
-        verdicts.judge(connection, study, about, Judgement(verdict, person, "192.0.2.1", region=region), at)
+        verdicts.judge(
+            connection,
+            study,
+            about,
+            Judgement(verdict, person, "192.0.2.1", region=region, message_id=message_id),
+            at,
+        )
 
 
 def said(folder: DataFolder, study: str) -> list[KeptVerdict]:
@@ -149,6 +156,18 @@ def test_a_study_is_true_where_everybody_who_can_tell_says_the_same(
     for person, verdict in by_people.items():
         say(folder, "1.2", verdict, person)
     assert truths(folder) == {(0, "likely", expected): 1}
+
+
+def test_somebody_who_is_called_so_is_no_final_report(folder: DataFolder) -> None:
+    answered(folder, "1.2")
+    say(folder, "1.2", AGREE, FINAL_REPORT)
+    say(folder, "1.2", DISAGREE, FINAL_REPORT, message_id="M1")
+    say(folder, "1.2", AGREE, FINAL_REPORT, message_id="M2")
+    assert [(each.verdict, each.replaced_at is None) for each in said(folder, "1.2")] == [
+        (AGREE, True),
+        (DISAGREE, False),
+        (AGREE, True),
+    ]
 
 
 def test_who_changes_their_mind_contradicts_nobody(folder: DataFolder) -> None:

@@ -2,9 +2,6 @@
 
 import csv
 import io
-import json
-import urllib.error
-import urllib.request
 from typing import Any
 
 import pytest
@@ -13,31 +10,15 @@ from tests.builders import chest_film, write
 from tests.peers import NodeProcess, wait_for
 from tests.web.browser import Browser
 from tests.web.conftest import PASSWORD, pages_of
+from tests.web.program import Program
 
 
-class Program:
-    """A program that asks the JSON interface, as somebody."""
-
-    def __init__(self, node: NodeProcess, name: str) -> None:
-        self._url = pages_of(node)
-        self._token = ""
-        _, said = self.ask("POST", "/api/session", {"name": name, "password": PASSWORD})
-        self._token = said["token"]
-
-    def ask(self, method: str, path: str, content: object = None) -> tuple[int, Any]:
-        """Return status and answer, which is text where it is no JSON."""
-        headers = {"Content-Type": "application/json"}
-        if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
-        body = None if content is None else json.dumps(content).encode()
-        request = urllib.request.Request(self._url + path, body, headers, method=method)
-        try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                status, text, kind = answer.status, answer.read().decode(), answer.headers["Content-Type"]
-        except urllib.error.HTTPError as error:
-            status, text, kind = error.code, error.read().decode(), error.headers["Content-Type"]
-            error.close()
-        return status, json.loads(text) if kind == "application/json" else text
+def ask(node: NodeProcess, name: str, method: str, path: str, content: object = None) -> tuple[int, Any]:
+    """Ask the JSON interface as somebody; return status and answer."""
+    program = Program(pages_of(node), name, PASSWORD)
+    answer = program.ask(method, path, **({} if content is None else {"json": content}))
+    is_json = answer.headers["Content-Type"] == "application/json"
+    return answer.status_code, answer.json() if is_json else answer.text
 
 
 @pytest.fixture(scope="module")
@@ -62,24 +43,25 @@ def film(studies: dict[str, str]) -> str:
 def test_what_a_program_says_of_a_study_counts_once_for_each_person(
     node: NodeProcess, studies: dict[str, str], film: str
 ) -> None:
-    ralf = Program(node, "ralf")
     path = f"/api/studies/{studies['opacity']}/verdicts"
     region = {"sop_instance_uid": film, "left": 1, "top": 2, "right": 30, "bottom": 40}
-    assert ralf.ask("GET", path) == (200, [])
-    status, said = ralf.ask("POST", path, {"verdict": "agree", "comment": " seen ", "region": region})
+    assert ask(node, "ralf", "GET", path) == (200, [])
+    status, said = ask(
+        node, "ralf", "POST", path, {"verdict": "agree", "comment": " seen ", "region": region}
+    )
     assert (status, said[0]["person"], said[0]["comment"]) == (201, "ralf", "seen")
     assert said[0]["region"] == region
-    status, said = ralf.ask("POST", path, {"verdict": "disagree"})
+    status, said = ask(node, "ralf", "POST", path, {"verdict": "disagree"})
     assert [(each["verdict"], each["replaced_at"] is None) for each in said] == [
         ("disagree", True),
         ("agree", False),
     ]
-    assert ralf.ask("GET", path) == (200, said)
-    _, found = ralf.ask("GET", "/api/feedback")
+    assert ask(node, "ralf", "GET", path) == (200, said)
+    _, found = ask(node, "ralf", "GET", "/api/feedback")
     everything, month = found["months"][:2]
     assert sum(everything["judged"].values()) == sum(month["judged"].values()) == 1
     assert [each["study_instance_uid"] for each in found["disagreements"]] == [studies["opacity"]]
-    _, table = ralf.ask("GET", "/api/feedback.csv")
+    _, table = ask(node, "ralf", "GET", "/api/feedback.csv")
     first, *lines = csv.DictReader(io.StringIO(table))
     assert (first["month"], len(lines)) == ("all", 12)
     assert first["ppv_of"] == str(everything["ppv"]["of"])
@@ -106,19 +88,17 @@ def test_what_a_program_says_of_a_study_counts_once_for_each_person(
 def test_what_cannot_be_judged_is_refused_and_nothing_is_kept(
     node: NodeProcess, studies: dict[str, str], study: str, said: dict[str, Any], status: int
 ) -> None:
-    ralf = Program(node, "ralf")
     path = f"/api/studies/{studies.get(study, study).replace(' ', '%20')}/verdicts"
-    before = ralf.ask("GET", path)
-    assert ralf.ask("POST", path, said)[0] == status
-    assert ralf.ask("GET", path) == before
+    before = ask(node, "ralf", "GET", path)
+    assert ask(node, "ralf", "POST", path, said)[0] == status
+    assert ask(node, "ralf", "GET", path) == before
 
 
 @pytest.mark.parametrize("name", ["anna", "vera"])
 def test_nobody_but_radiologists_may_judge(node: NodeProcess, studies: dict[str, str], name: str) -> None:
-    somebody = Program(node, name)
     path = f"/api/studies/{studies['clear']}/verdicts"
-    assert somebody.ask("POST", path, {"verdict": "agree"})[0] == 403
-    assert somebody.ask("GET", path)[0] == 200
+    assert ask(node, name, "POST", path, {"verdict": "agree"})[0] == 403
+    assert ask(node, name, "GET", path)[0] == 200
 
 
 def test_the_page_says_how_many_were_judged_and_what_counts_as_what(
@@ -131,9 +111,8 @@ def test_the_page_says_how_many_were_judged_and_what_counts_as_what(
 
 
 def test_a_comment_is_in_the_database_and_nowhere_else(node: NodeProcess, studies: dict[str, str]) -> None:
-    ralf = Program(node, "ralf")
     path = f"/api/studies/{studies['opacity']}/verdicts"
-    ralf.ask("POST", path, {"verdict": "agree", "comment": "canary in a comment"})
+    ask(node, "ralf", "POST", path, {"verdict": "agree", "comment": "canary in a comment"})
     trail = node.command("audit", "list", "--json").stdout
     assert '"verdict_given"' in trail
     assert "canary in a comment" not in trail + node.log
