@@ -422,5 +422,5 @@ def _period(at: ColumnElement[float], starts: Sequence[float]) -> ColumnElement[
 
 
 def _each(study_instance_uid: ColumnElement[str]) -> ColumnElement[str]:
-    """Group by studies so that SQLite reads the months that are asked for, and not all years in the order of studies."""
+    """Group by studies so that SQLite reads the months that are asked for, not all years in the order of studies."""
     return study_instance_uid.concat("")

@@ -124,12 +124,14 @@ def gathered(context: Context) -> Feedback:
 
 @pages.get("/feedback")
 def feedback_page(request: Request, context: Here, visitor: Looker) -> Response:
-    """Show the figures, and where people disagree with the answers."""
+    """Show what counts as what, and then the figures and where people disagree, which takes a moment to count."""
+    if not is_live(request):
+        return page(request, "feedback.html")
     found = gathered(context)
     note(context, visitor, "list_looked_at", command="feedback", count=len(found.disagreements))
     return page(
         request,
-        "feedback.html",
+        "feedback_figures.html",
         total=found.months[0],
         months=found.months[1:],
         disagreements=found.disagreements,

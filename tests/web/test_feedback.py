@@ -2,14 +2,23 @@
 
 import csv
 import io
+import json
+import time
 from typing import Any
 
 import pytest
 
+from dicom_node.web.passwords import hashed
+from storage import people
+from storage.engine import Database
+from storage.folder import DATABASE_NAME
+from storage.people import Role
+from storage.steps import Step
 from tests.builders import chest_film, write
 from tests.peers import NodeProcess, wait_for
 from tests.web.browser import Browser
 from tests.web.conftest import PASSWORD, pages_of
+from tests.web.pictures import keep
 from tests.web.program import Program
 
 
@@ -108,6 +117,129 @@ def test_the_page_says_how_many_were_judged_and_what_counts_as_what(
     viewer.sees("studies that were answered in the last twelve months have a verdict")
     viewer.sees("What counts as what")
     assert viewer.violations() == []
+
+
+def open_panel(browser: Browser, study: str) -> None:
+    browser.visit(f"/studies/{study}")
+    browser.sees("Is the answer right?")
+
+
+def pressed(browser: Browser) -> list[str]:
+    """The verdicts that the panel shows as one's own."""
+    found = browser.chromium.evaluate(
+        "[...document.querySelectorAll('#verdict-form [aria-pressed=true]')].map(each => each.value).join()"
+    )
+    return str(found).split(",") if found else []
+
+
+def test_a_radiologist_judges_by_one_key_and_changes_their_mind_by_another(
+    radiologist: Browser, studies: dict[str, str]
+) -> None:
+    open_panel(radiologist, studies["clear"])
+    radiologist.sees("You have not judged this study yet.")
+    assert radiologist.violations() == []
+    for key, verdict, words in (
+        ("a", "agree", "agree"),
+        ("d", "disagree", "disagree"),
+        ("c", "cannot_tell", "cannot tell"),
+    ):
+        radiologist.key(key)
+        radiologist.sees(f": {words}")
+        wait_for(lambda verdict=verdict: pressed(radiologist) == [verdict])  # type: ignore[misc]
+    assert radiologist.text.count("(replaced)") == 2
+    assert radiologist.violations() == []
+
+
+def test_a_key_in_the_comment_is_a_letter_of_it(radiologist: Browser, studies: dict[str, str]) -> None:
+    open_panel(radiologist, studies["clear"])
+    before = pressed(radiologist)
+    radiologist.fill("Comment", "")
+    radiologist.key("d")
+    assert radiologist.chromium.evaluate("document.getElementById('verdict-comment').value") == "d"
+    assert pressed(radiologist) == before
+
+
+def test_a_region_is_drawn_or_written_and_kept_with_the_comment(
+    node: NodeProcess, radiologist: Browser, studies: dict[str, str], film: str
+) -> None:
+    open_panel(radiologist, studies["opacity"])
+    wait_for(lambda: radiologist.chromium.evaluate("'ready' in document.getElementById('stage').dataset"))
+    radiologist.key("m")
+    box = json.loads(
+        radiologist.chromium.evaluate(
+            "JSON.stringify(document.getElementById('stage').getBoundingClientRect())"
+        )
+    )
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    drag(radiologist, (x - 40, y - 60), (x + 30, y + 20))
+    radiologist.sees("No region")
+    radiologist.fill("Comment", "in the <b>middle</b>")
+    radiologist.press("Agree")
+    radiologist.sees("with a region")
+    radiologist.sees("in the <b>middle</b>")
+    radiologist.chromium.evaluate("document.getElementById('feedback').scrollIntoView({block: 'nearest'})")
+    keep(radiologist, "verdict")
+    _, said = ask(node, "ralf", "GET", f"/api/studies/{studies['opacity']}/verdicts")
+    region = said[0]["region"]
+    assert region["sop_instance_uid"] == film
+    assert 0 < region["left"] < 140 < region["right"] < 280
+    assert 0 < region["top"] < 160 < region["bottom"] < 320
+    radiologist.fill("Left", "300000")
+    radiologist.press("Disagree")
+    radiologist.sees("Nothing was kept yet: see below.")
+    radiologist.sees("The region needs four whole numbers")
+    assert radiologist.violations() == []
+    radiologist.press("No region")
+    radiologist.press("Disagree")
+    radiologist.sees("ralf disagrees")
+    assert ask(node, "ralf", "GET", f"/api/studies/{studies['opacity']}/verdicts")[1][0]["region"] is None
+
+
+def drag(browser: Browser, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """Draw with the mouse."""
+    for kind, (x, y) in (("mousePressed", start), ("mouseMoved", end), ("mouseReleased", end)):
+        browser.chromium.command(
+            "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1
+        )
+
+
+def test_who_only_looks_sees_what_was_said_and_can_say_nothing(
+    viewer: Browser, node: NodeProcess, studies: dict[str, str]
+) -> None:
+    ask(node, "ralf", "POST", f"/api/studies/{studies['opacity']}/verdicts", {"verdict": "agree"})
+    open_panel(viewer, studies["opacity"])
+    viewer.sees("ralf agrees")
+    assert not viewer.chromium.evaluate("document.querySelector('#verdict-form')")
+    assert viewer.violations() == []
+
+
+def test_nobody_is_led_by_what_others_said(
+    browser: Browser, node: NodeProcess, studies: dict[str, str]
+) -> None:
+    ask(node, "ralf", "POST", f"/api/studies/{studies['opacity']}/verdicts", {"verdict": "disagree"})
+    rita = people_with(node, "rita")
+    browser.log_in(rita, PASSWORD)
+    open_panel(browser, studies["opacity"])
+    browser.sees("What others said is shown when you have judged.")
+    assert "ralf" not in browser.text
+    browser.key("a")
+    browser.sees("ralf disagrees")
+
+
+def people_with(node: NodeProcess, name: str) -> str:
+    """Let one more radiologist in."""
+    database = Database(node.folder / "data" / DATABASE_NAME)
+    with database.write(Step.BY_HAND) as connection:
+        secret = people.invite(connection, Role.RADIOLOGIST, name, time.time(), 60)
+        people.accept(connection, secret, name, hashed(PASSWORD), time.time())
+    database.close()
+    return name
+
+
+def test_a_study_without_an_answer_says_so(radiologist: Browser, studies: dict[str, str]) -> None:
+    open_panel(radiologist, studies["lateral"])
+    radiologist.sees("there is nothing to judge")
+    assert radiologist.violations() == []
 
 
 def test_a_comment_is_in_the_database_and_nowhere_else(node: NodeProcess, studies: dict[str, str]) -> None:
