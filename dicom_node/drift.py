@@ -25,7 +25,7 @@ SHIFTED_FROM, DRIFTED_FROM = 0.1, 0.25
 FEWEST_FILMS = 50
 """Of a week: with fewer the chi-square distribution is no longer near (one film in twenty is 2.5 of them)."""
 LEAST_SHARE = 0.05
-"""Of the first films: neighbouring parts of the range of scores are one class until it holds so many."""
+"""Of the first films: neighbouring parts of the range of scores that hold fewer are one class."""
 WEEKS_SHOWN = 12
 WEEKS_THAT_COUNT = 2
 """The alarm goes by the last weeks with enough films: one that has only begun does not end it."""
@@ -127,16 +127,19 @@ def stability_index(reference: Sequence[int], numbers: Sequence[int]) -> tuple[f
 
 
 def joined(reference: Sequence[int]) -> list[tuple[int, int]]:
-    """Return the classes as (first part, one after the last): each holds LEAST_SHARE of the first films or more."""
+    """Return the classes as (first part, one after the last): a part that holds LEAST_SHARE of the first films stands
+    alone, and those between such parts are joined until they do. Some hold fewer then, or none, since that is where
+    films go that are no longer as the first ones were.
+    """
     least = LEAST_SHARE * sum(reference)
     classes: list[tuple[int, int]] = []
     begin = held = 0
-    for place, number in enumerate(reference, 1):
-        held += number
-        if held >= least:
+    for place, number in enumerate(reference):
+        if number >= least and begin < place:
             classes.append((begin, place))
             begin, held = place, 0
-    if not classes:
-        return [(0, len(reference))]
-    classes[-1] = classes[-1][0], classes[-1][1] if begin == len(reference) else len(reference)
-    return classes
+        held += number
+        if held >= least:
+            classes.append((begin, place + 1))
+            begin, held = place + 1, 0
+    return [*classes, (begin, len(reference))] if begin < len(reference) else classes
