@@ -1,43 +1,21 @@
 """Requests to a DICOMweb service (PS3.18), answered or refused with a reason that an administrator can act on.
 
-The standard library's client and no DICOMweb library: dicomweb-client 0.61 encodes an object anew before it sends it,
-tries again by itself, follows redirects, reads answers of any length, and drops the failure reason of a 409. Here
-the bytes that were made go once, to the host in the settings, and what comes back is bounded in time and size.
-
-Each request has a connection of its own: that an idle one was closed by the service, or by a proxy on the way, shows
-only when a request is lost on it.
+By `dicom_node.https` and no DICOMweb library: dicomweb-client 0.61 encodes an object anew before it sends it, tries
+again by itself, follows redirects, reads answers of any length, and drops the failure reason of a 409.
 """
 
 import base64
-import http.client
-import socket
-import ssl
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from config.peers import WebDestination
-from dicom_node.errors import (
-    AccessRefused,
-    CertificatesUnusable,
-    DeliveryFault,
-    PeerUnreachable,
-    TransferFailed,
-)
-from dicom_node.handshake import reason_of, refusal_in
+from dicom_node.errors import AccessRefused, DeliveryFault, PeerUnreachable
+from dicom_node.https import Answer, request
 from dicom_node.tls import NO_CERTIFICATES, Tls
 
 DICOM_JSON = "application/dicom+json"
 
-CONNECT_SECONDS = 10.0
-REQUEST_SECONDS = 120.0
-"""From the first byte sent to the last one received, however slowly they come."""
-LONGEST_ANSWER = 1024 * 1024
-"""Bytes; what is answered to one object is a few hundred."""
 LONGEST_SECRET = 16 * 1024
 """Characters; services refuse headers longer than this."""
 
@@ -59,14 +37,6 @@ _BUSY = (
 """Nothing else is taken now either."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An HTTP status and its body; None where the body is too long to be one."""
-
-    status: int
-    content: bytes | None
-
-
 def ask(
     destination: WebDestination,
     method: str,
@@ -75,7 +45,7 @@ def ask(
     content: bytes | None = None,
     *,
     tls: Tls = NO_CERTIFICATES,
-    seconds: float = REQUEST_SECONDS,
+    seconds: float | None = None,
 ) -> Answer:
     """Send one request to `path` below the destination's URL, and return what the service itself answers to it.
 
@@ -88,86 +58,28 @@ def ask(
     TransferFailed
         No answer: what became of the request is not known.
     """
-    parts = urlsplit(destination.url)
-    authorization = _authorization(destination)
-    connection = _connection(destination, tls)
-    try:
-        _connect(connection)
-        with _ended_in_time(connection, seconds):
-            connection.request(method, parts.path + path, content, {**headers, **authorization})
-            answer = connection.getresponse()
-            body = answer.read(LONGEST_ANSWER + 1)
-        if answer.length and len(body) <= LONGEST_ANSWER:  # read() of so many bytes does not miss the others
-            raise http.client.IncompleteRead(body, answer.length)
-    except (OSError, http.client.HTTPException) as error:
-        refusal = refusal_in(error) if isinstance(error, OSError) else None
-        if refusal is not None:
-            raise AccessRefused(refusal) from error
-        raise TransferFailed(f"no answer to {method}: whether it arrived is not known") from error
-    finally:
-        connection.close()
+    sent = {**headers, **_authorization(destination)}
+    answer = request(
+        method, destination.url + path, sent, content, ca_file=destination.ca_file, tls=tls, seconds=seconds
+    )
     fault = _fault_of(answer.status)
     if fault is not None:
         raise fault
-    return Answer(answer.status, body if len(body) <= LONGEST_ANSWER else None)
-
-
-def _connection(destination: WebDestination, tls: Tls) -> http.client.HTTPConnection:
-    parts = urlsplit(destination.url)
-    host = parts.hostname or ""
-    if parts.scheme == "http":
-        return http.client.HTTPConnection(host, parts.port, timeout=CONNECT_SECONDS)
-    try:
-        context = tls.web(destination.ca_file)
-    except CertificatesUnusable as fault:
-        raise AccessRefused(str(fault)) from fault
-    return http.client.HTTPSConnection(host, parts.port, timeout=CONNECT_SECONDS, context=context)
-
-
-def _connect(connection: http.client.HTTPConnection) -> None:
-    try:
-        connection.connect()
-    except ssl.SSLError as error:
-        raise AccessRefused(f"TLS: {reason_of(error)}") from error
-    except socket.gaierror as error:
-        raise PeerUnreachable("host name is not known") from error
-    except OSError as error:
-        raise PeerUnreachable("no connection to this host and port") from error
-
-
-@contextmanager
-def _ended_in_time(connection: http.client.HTTPConnection, seconds: float) -> Iterator[None]:
-    """End the connection when the request takes too long: a time-out of the socket starts anew with every byte."""
-    connected: socket.socket = connection.sock
-    connected.settimeout(seconds)
-
-    def end() -> None:
-        try:
-            connected.shutdown(socket.SHUT_RDWR)
-        except OSError:  # its peer was faster
-            return
-
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+    return answer
 
 
 def _authorization(destination: WebDestination) -> dict[str, str]:
     """The header of RFC 6750 or RFC 7617; none where the settings name no file."""
     if destination.token_file is not None:
-        return {"Authorization": f"Bearer {_secret(destination.token_file, 'token_file')}"}
+        return {"Authorization": f"Bearer {read_secret(destination.token_file, 'token_file')}"}
     if destination.password_file is not None:
-        words = f"{destination.user}:{_secret(destination.password_file, 'password_file')}"
+        words = f"{destination.user}:{read_secret(destination.password_file, 'password_file')}"
         return {"Authorization": f"Basic {base64.b64encode(words.encode()).decode('ascii')}"}
     return {}
 
 
-def _secret(path: Path, setting: str) -> str:
-    """Read a file of one line."""
+def read_secret(path: Path, setting: str) -> str:
+    """Read a file of one line. Raises AccessRefused."""
     try:
         with path.open(encoding="utf-8") as file:
             secret = file.read(LONGEST_SECRET + 1).strip()

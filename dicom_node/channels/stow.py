@@ -17,8 +17,9 @@ from pydicom.dataset import Dataset
 from config.peers import WebDestination
 from dicom_node.channels.channel import Delivered
 from dicom_node.channels.storing import SUCCESS, is_warning, store
-from dicom_node.dicomweb import DICOM_JSON, Answer, ask
+from dicom_node.dicomweb import DICOM_JSON, ask
 from dicom_node.errors import ResultRefused, TransferFailed
+from dicom_node.https import Answer
 from dicom_node.results import encode
 from dicom_node.tls import NO_CERTIFICATES, Tls
 

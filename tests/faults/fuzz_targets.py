@@ -36,11 +36,11 @@ from dicom_node.channels.stow import status_of
 from dicom_node.child import AnalysisProcess
 from dicom_node.commitment import take_answer
 from dicom_node.correction import difference
-from dicom_node.dicomweb import Answer
 from dicom_node.earlier_films import earlier_films
 from dicom_node.errors import AnalysisFailed, DataSetRefused, DeliveryFault, QueryFailed
 from dicom_node.final_reports.message import Header, MessageRefused, acknowledgement, findings
 from dicom_node.header import read_identity
+from dicom_node.https import Answer
 from dicom_node.receiver import Receiver
 from dicom_node.tasks import AnalysedFilm, StudyTask
 from inference.card import SHIPPED, load_card

@@ -160,13 +160,13 @@ def drip(connection: socket.socket) -> None:
 def test_without_a_whole_answer_in_time_the_outcome_is_not_known(
     script: Callable[[socket.socket], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dicom_node.dicomweb.REQUEST_SECONDS", 0.5)
+    monkeypatch.setattr("dicom_node.https.REQUEST_SECONDS", 0.5)
     with speaking(script) as peer:
         assert asked(peer) == "TransferFailed: no answer to GET: whether it arrived is not known"
 
 
 def test_an_answer_is_read_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dicom_node.dicomweb.LONGEST_ANSWER", 100)
+    monkeypatch.setattr("dicom_node.https.LONGEST_ANSWER", 100)
     peer = WebPeer([(200, b"x" * 100), (200, b"x" * 101)])
     with peer.listening():
         assert ask(peer.destination(), "GET", "/studies", {}).content == b"x" * 100

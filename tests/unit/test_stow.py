@@ -13,8 +13,8 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage
 
 from dicom_node.channels.stow import StowChannel, status_of
-from dicom_node.dicomweb import Answer
 from dicom_node.errors import DeliveryFault, PeerUnreachable, ResultRefused, TransferFailed
+from dicom_node.https import Answer
 from dicom_node.results import as_comprehensive_sr, encode
 from dicom_node.results.structured_report import build_structured_report
 from tests.readings import film, likely, reading
@@ -124,7 +124,7 @@ def test_no_word_of_the_service_gets_into_the_reason(report: Dataset) -> None:
 def test_an_answer_that_is_longer_than_any_is_not_read(
     report: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dicom_node.dicomweb.LONGEST_ANSWER", 100)
+    monkeypatch.setattr("dicom_node.https.LONGEST_ANSWER", 100)
     peer = WebPeer([(409, json.dumps(failed(0xA900)).encode() + b" " * 100)])
     with peer.listening(), pytest.raises(TransferFailed, match="without a failure reason"):
         StowChannel(peer.destination()).send(encode(report))
