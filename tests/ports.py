@@ -22,3 +22,9 @@ def free_port() -> int:
             except OSError:
                 continue
             return number
+
+
+def listens(port: int) -> bool:
+    """Tell whether somebody listens on a TCP port of the loopback interface."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -91,6 +91,10 @@ def faults_on_disk(settings: Settings) -> Iterator[Fault]:
             path: Path | None = getattr(web, setting)
             if path is not None and not os.access(path, os.R_OK):
                 yield Fault(f"web_destinations[{place}].{setting}", f"cannot be read: {path}")
+    for setting in ("client_secret_file", "ca_file"):
+        path = getattr(settings.web.oidc, setting)
+        if path is not None and not os.access(path, os.R_OK):
+            yield Fault(f"web.oidc.{setting}", f"cannot be read: {path}")
     try:
         Tls(settings.tls).check()
     except CertificatesUnusable as fault:

@@ -100,7 +100,7 @@ def change_password_by_form(
         except WrongPassword:
             faults["present"] = "is not yours"
         except TooOften as error:
-            status, faults["present"] = 429, f"was wrong too often; try again in {error.seconds:.0f} seconds"
+            status, faults["present"] = 429, f"was wrong too often; try again in {error.seconds} seconds"
         except passwords.TooManyAtOnce:
             status, faults["present"] = 503, "cannot be checked at this moment, try again"
     return _page(request, context, visitor, status, faults)
@@ -158,6 +158,6 @@ def put_password(context: Here, visitor: Looker, new: NewPassword) -> None:
     except WrongPassword:
         raise HTTPException(403, "present is not your password") from None
     except TooOften as error:
-        raise HTTPException(429, str(error), {"Retry-After": f"{error.seconds:.0f}"}) from None
+        raise HTTPException(429, str(error), {"Retry-After": str(error.seconds)}) from None
     except passwords.TooManyAtOnce:
         raise HTTPException(503, BUSY, {"Retry-After": "1"}) from None

@@ -19,6 +19,7 @@ from dicom_node.web import (
     predict,
     rules,
     scores,
+    single_sign_on,
     study,
     system,
     users,
@@ -43,6 +44,7 @@ from storage.errors import StorageError
 PARTS = (
     door,
     invitations,
+    single_sign_on,
     worklist,
     feedback,
     study,

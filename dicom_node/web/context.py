@@ -12,6 +12,7 @@ from dicom_node.live_settings import LiveSettings
 from dicom_node.tls import Tls
 from dicom_node.web.attempts import Attempts
 from dicom_node.web.films import Films
+from dicom_node.web.oidc import Provider
 from dicom_node.web.uploads import Uploads
 from storage.folder import DataFolder
 
@@ -35,6 +36,8 @@ class Context:
         Keeps and analyses files that are brought.
     films
         Films as pages show them.
+    provider
+        Of the hospital's single sign-on by OpenID Connect, if there is one.
     now
         The clock: seconds since 1970 (UTC).
     """
@@ -46,6 +49,7 @@ class Context:
     opened: Callable[[], str]
     uploads: Uploads
     films: Films
+    provider: Provider | None = None
     now: Callable[[], float] = time.time
     attempts: Attempts = field(default_factory=Attempts)
 

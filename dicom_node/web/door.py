@@ -1,5 +1,6 @@
 """How people come in and leave by a password."""
 
+from math import ceil
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request
@@ -51,8 +52,8 @@ class TooOften(Exception):
     """Somebody was wrong so often that they have to wait for `seconds`."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(f"too many wrong passwords; try again in {seconds:.0f} seconds")
-        self.seconds = seconds
+        self.seconds = ceil(seconds)
+        super().__init__(f"too many wrong passwords; try again in {self.seconds} seconds")
 
 
 def check_password(context: Context, name: str, password: str, address: str) -> Role:
@@ -133,7 +134,7 @@ def login(
         return _login(request, context, to, 401, name, "Name and password do not belong together.")
     except TooOften as error:
         answer = _login(request, context, to, 429, name, f"{error}.".capitalize())
-        answer.headers["Retry-After"] = f"{error.seconds:.0f}"
+        answer.headers["Retry-After"] = str(error.seconds)
         return answer
     except passwords.TooManyAtOnce:
         return _login(request, context, to, 503, name, BUSY)
@@ -144,7 +145,10 @@ def login(
 def logout(request: Request, context: Here, visitor: Looker) -> Response:
     """Let somebody out."""
     leave(context, visitor)
-    answer = go_to(request, "/login")
+    with context.folder.database.read() as connection:
+        has_password = people.role_and_password(connection, visitor.name) is not None
+    is_elsewhere = context.provider is not None and not has_password
+    answer = go_to(request, "/single-sign-on/out" if is_elsewhere else "/login")
     answer.delete_cookie(cookie_of(request), secure=request.url.scheme == "https", httponly=True)
     return answer
 
@@ -157,7 +161,7 @@ def begin_session(request: Request, context: Here, credentials: Credentials) -> 
     except WrongPassword:
         raise HTTPException(401, "name and password do not belong together") from None
     except TooOften as error:
-        raise HTTPException(429, str(error), {"Retry-After": f"{error.seconds:.0f}"}) from None
+        raise HTTPException(429, str(error), {"Retry-After": str(error.seconds)}) from None
     except passwords.TooManyAtOnce:
         raise HTTPException(503, BUSY, {"Retry-After": "1"}) from None
     return Token(token=secret, role=role)

@@ -17,7 +17,8 @@ from dicom_node.web.application import application
 from dicom_node.web.connections import Connection, Listening
 from dicom_node.web.context import Context
 from dicom_node.web.films import Films
-from dicom_node.web.links import EVERYWHERE, INVITATION_SECONDS, LOOPBACK, host_of, invitation, url_of
+from dicom_node.web.links import BACK, EVERYWHERE, INVITATION_SECONDS, LOOPBACK, host_of, invitation, url_of
+from dicom_node.web.oidc import Provider
 from dicom_node.web.proxy import is_proxy
 from dicom_node.web.uploads import Uploads
 from storage import people
@@ -42,7 +43,10 @@ class WebServer:
         self._tls = tls
         self._uploads = Uploads(live, folder)
         films = Films(live, folder, self._uploads)
-        self._application = application(Context(live, folder, tls, wake, self._open, self._uploads, films))
+        provider = _provider(self._settings, tls)
+        self._application = application(
+            Context(live, folder, tls, wake, self._open, self._uploads, films, provider)
+        )
         self._thread = threading.Thread(target=self._run, name="pages", daemon=True)
         self._socket: socket.socket | None = None
         self._server: uvicorn.Server | None = None
@@ -131,3 +135,8 @@ class WebServer:
                 _log.error("pages_not_opened", reason=str(error))
                 self._listen(LOOPBACK, self.address[1])
             _log.info("pages_opened", address=self.address[0])
+
+
+def _provider(settings: Settings, tls: Tls) -> Provider | None:
+    oidc = settings.web.oidc
+    return Provider(oidc, settings.web.url + BACK, tls) if oidc.issuer else None

@@ -1,7 +1,6 @@
 """Workitems on their whole way: from a film to the worklist of a manager of another make, and past an archive."""
 
 import json
-import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import pytest
 
 from tests.builders import NAMES, chest_film, write
 from tests.peers import NodeProcess, Pacs, tool, wait_for
-from tests.ports import free_port
+from tests.ports import free_port, listens
 
 DCMJS_DIMSE = Path(__file__).parents[2] / ".peers" / "dcmjs-dimse-0.3.3" / "node_modules" / "dcmjs-dimse"
 MANAGER = Path(__file__).parent / "worklist_manager" / "manager.cjs"
@@ -45,17 +44,12 @@ def worklist(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worklist]:
             stderr=log,
         )
     try:
-        wait_for(lambda: _listens(made.port) or process.poll() is not None)
+        wait_for(lambda: listens(made.port) or process.poll() is not None)
         assert process.poll() is None, (made.folder / "log").read_text()
         yield made
     finally:
         process.terminate()
         process.wait()
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture(scope="module")

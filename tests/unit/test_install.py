@@ -382,7 +382,7 @@ def test_peers_that_are_there_are_left_alone(bin_folder: Path) -> None:
         plugin = bin_folder.parent / name
         plugin.parent.mkdir(parents=True)
         plugin.touch()
-    for name in ("ohif-3.13.2", "axe-core-4.14.1", "dcmjs-dimse-0.3.3"):
+    for name in ("ohif-3.13.2", "axe-core-4.14.1", "dcmjs-dimse-0.3.3", "oidc-provider-8.8.1"):
         (bin_folder.parent / ".peers" / name).mkdir(parents=True)
     assert peers(bin_folder) == ("", [])
 
