@@ -10,6 +10,7 @@ from ipaddress import ip_address
 import structlog
 import uvicorn
 
+from config.settings import Settings
 from dicom_node.errors import PortUnavailable
 from dicom_node.live_settings import LiveSettings
 from dicom_node.tls import Tls
