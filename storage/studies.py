@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Select, select
 
 from storage.records import JobKind, Priority
 from storage.schema import deliveries, instances, jobs, results
-from storage.states import ARRIVED, State
+from storage.states import ARRIVED, CAME_TO_NOTHING, State
 
 
 class Progress(StrEnum):
@@ -22,7 +22,7 @@ class Progress(StrEnum):
     DELIVERED = "delivered"
     NOT_ANALYSABLE = "not_analysable"
     FAILED = "failed"
-    """A person has to look what became of an image, a report or a delivery of it."""
+    """Of an image, a report or a delivery of it nothing has become: a person has to look, or has given it up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ def progress_of(connection: Connection, studies: Studies) -> dict[str, Progress]
 def _progress(work: set[tuple[str, str]], sent: set[str]) -> Progress:
     analysed = {state for kind, state in work if kind == JobKind.ANALYSE}
     states = {state for _, state in work}
-    if State.FAILED in states or sent & {State.FAILED, State.REJECTED}:
+    if states & {*CAME_TO_NOTHING} or sent & {State.FAILED, State.REJECTED}:
         return Progress.FAILED
     if analysed == {State.QUEUED}:
         return Progress.WAITING

@@ -1,11 +1,11 @@
-"""What people and monitors ask of the database: the state of the queue, lists of jobs, the story of one study."""
+"""What people and monitors ask of the database: the state of the queue, and the story of one study."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, case, func, or_, select
+from sqlalchemy import Connection, Select, Table, func, or_, select
 
 from storage.pauses import all_pauses
 from storage.queue import FOR_A_PERSON
@@ -53,62 +53,6 @@ def status(connection: Connection, now: float) -> dict[str, Any]:
         "oldest_waiting_seconds": max(0.0, round(now - min(waiting), 3)) if waiting else 0.0,
         "refused_last_day": _refused(connection, now - 86400),
     }
-
-
-def list_jobs(
-    connection: Connection, state: State | None, most: int, *, for_a_person: bool = False
-) -> list[dict[str, Any]]:
-    """Return the newest jobs and deliveries, at most `most` of each: all, of one state, or those for a person."""
-    job_rows = (
-        select(
-            jobs.c.id,
-            jobs.c.kind,
-            jobs.c.state,
-            _priority(jobs),
-            jobs.c.attempts,
-            jobs.c.reason,
-            jobs.c.not_before,
-            jobs.c.queued_at,
-            jobs.c.ended_at,
-            jobs.c.study_instance_uid,
-            jobs.c.revision,
-            instances.c.sop_instance_uid,
-            predictions.c.answer,
-        )
-        .outerjoin(instances, instances.c.id == jobs.c.instance_id)
-        .outerjoin(predictions, predictions.c.instance_id == instances.c.id)
-    )
-    delivery_rows = select(
-        deliveries.c.id,
-        deliveries.c.destination,
-        deliveries.c.state,
-        _priority(deliveries),
-        deliveries.c.attempts,
-        deliveries.c.reason,
-        deliveries.c.status,
-        deliveries.c.not_before,
-        deliveries.c.queued_at,
-        deliveries.c.ended_at,
-        results.c.kind,
-        results.c.study_instance_uid,
-        results.c.revision,
-        results.c.sop_instance_uid,
-    ).join(results, results.c.id == deliveries.c.result_id)
-    found = []
-    for letter, table, rows in (("j", jobs, job_rows), ("d", deliveries, delivery_rows)):
-        asked = [rows]
-        if state is not None or for_a_person:
-            states = FOR_A_PERSON[table] if for_a_person else (state,)
-            # each by itself SQLite finds in their order, and reads no more of them than are wanted
-            asked = [rows.where(table.c.state == each) for each in states]
-        newest = [
-            row
-            for query in asked
-            for row in connection.execute(query.order_by(table.c.id.desc()).limit(most)).mappings()
-        ]
-        newest.sort(key=lambda row: row["id"], reverse=True)
-        found += [{**row, "id": f"{letter}{row['id']}"} for row in newest[:most]]
-    return found
 
 
 def find_study(connection: Connection, identifier: str) -> str | None:
@@ -165,6 +109,7 @@ def study(connection: Connection, study_instance_uid: str) -> dict[str, Any]:
         "instances": rows(
             select(
                 instances.c.sop_instance_uid,
+                instances.c.accession_number,
                 instances.c.sop_class_uid,
                 instances.c.transfer_syntax_uid,
                 instances.c.source,
@@ -179,6 +124,8 @@ def study(connection: Connection, study_instance_uid: str) -> dict[str, Any]:
                 jobs.c.reason,
                 jobs.c.attempts,
                 jobs.c.not_before,
+                jobs.c.queued_at,
+                jobs.c.first_claimed_at,
                 jobs.c.ended_at,
                 predictions.c.score,
                 predictions.c.uncertain_from,
@@ -216,6 +163,8 @@ def study(connection: Connection, study_instance_uid: str) -> dict[str, Any]:
                 fetches.c.reason,
                 fetches.c.attempts,
                 fetches.c.not_before,
+                fetches.c.queued_at,
+                fetches.c.first_claimed_at,
                 fetches.c.ended_at,
                 fetches.c.fetched,
             )
@@ -230,6 +179,7 @@ def study(connection: Connection, study_instance_uid: str) -> dict[str, Any]:
                 jobs.c.reason,
                 jobs.c.attempts,
                 jobs.c.not_before,
+                jobs.c.queued_at,
                 jobs.c.first_claimed_at,
                 jobs.c.ended_at,
             )
@@ -249,6 +199,8 @@ def study(connection: Connection, study_instance_uid: str) -> dict[str, Any]:
                 deliveries.c.status,
                 deliveries.c.attempts,
                 deliveries.c.not_before,
+                deliveries.c.queued_at,
+                deliveries.c.first_claimed_at,
                 deliveries.c.delivered_at,
                 deliveries.c.ended_at,
             )
@@ -257,6 +209,11 @@ def study(connection: Connection, study_instance_uid: str) -> dict[str, Any]:
             .order_by(deliveries.c.id)
         ),
     }
+
+
+def begins_at(connection: Connection) -> float | None:
+    """Return since when the database tells what happened: its first record; None: it is empty."""
+    return connection.execute(select(audit.c.at).order_by(audit.c.id).limit(1)).scalar_one_or_none()
 
 
 def open_deliveries(connection: Connection) -> dict[str, int]:
@@ -284,12 +241,6 @@ def _refused(connection: Connection, since: float) -> dict[str, int]:
     for detail in connection.execute(refused).scalars():
         found[detail["reason"]] += detail.get("count", 1)  # older versions wrote each one down
     return dict(found)
-
-
-def _priority(table: Table) -> ColumnElement[str]:
-    """The column `priority` as a word."""
-    words = {int(priority): priority.name.lower() for priority in Priority}
-    return case(words, value=table.c.priority).label("priority")
 
 
 def _counted(connection: Connection) -> defaultdict[tuple[str, str], Counter[str]]:

@@ -22,7 +22,7 @@ from sqlalchemy import Connection
 
 from dicom_node.demo.archive import AE_TITLE as PACS_AE_TITLE
 from dicom_node.demo.archive import OrthancArchive
-from storage import views
+from storage import listing, views
 from storage.engine import Database
 from storage.errors import StorageUnavailable
 from storage.folder import DATABASE_NAME
@@ -329,7 +329,7 @@ deliver_longest_seconds = 1.0
 
     def jobs(self) -> list[dict[str, Any]]:
         """Return what `jobs --json` says."""
-        return self._ask(lambda connection: views.list_jobs(connection, None, 1000))
+        return self._ask(lambda connection: listing.list_jobs(connection, None, 1000))
 
     def _ask(self, question: Callable[[Connection], Found]) -> Found:
         database = Database(self.folder / "data" / DATABASE_NAME)

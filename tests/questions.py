@@ -19,6 +19,7 @@ from storage import (
     echoes,
     fetches,
     ledger,
+    listing,
     needed,
     queue,
     reception,
@@ -32,6 +33,7 @@ from storage import (
     waiting,
     worklist,
 )
+from storage.listing import Subject
 from storage.records import Difference, Fetch, Job, JobKind, ReceivedInstance, Result, StoredPrediction
 from storage.schema import deliveries, jobs
 from storage.schema import fetches as fetches_table
@@ -253,6 +255,15 @@ def _watch(connection: Connection, now: float) -> None:
     views.engine_in_use(connection)
 
 
+def _list(connection: Connection, _now: float) -> None:
+    for subject in Subject:
+        listing.newest(connection, subject, 20)
+        listing.newest(
+            connection, subject, 20, state=State.DONE, destination=DESTINATION, kind="report", before=10**6
+        )
+    views.begins_at(connection)
+
+
 def _judge(connection: Connection, now: float) -> None:
     study = received(WORKED_ON).study_instance_uid
     about = verdicts.answer_of(connection, study)
@@ -298,10 +309,13 @@ QUESTIONS: dict[str, Callable[[Connection, float], Any]] = {
         studies.listed(connection, [received(study).study_instance_uid for study in (WORKED_ON, WAITING)]),
         studies.found_by(connection, "nobody", now - DAY_SECONDS),
     ),
-    "list jobs": lambda connection, _: views.list_jobs(connection, None, 20),
-    "list jobs that failed": lambda connection, _: views.list_jobs(connection, State.FAILED, 20),
-    "list jobs that are done": lambda connection, _: views.list_jobs(connection, State.DONE, 20),
-    "list jobs for a person": lambda connection, _: views.list_jobs(connection, None, 20, for_a_person=True),
+    "list jobs": lambda connection, _: listing.list_jobs(connection, None, 20),
+    "list jobs that failed": lambda connection, _: listing.list_jobs(connection, State.FAILED, 20),
+    "list jobs that are done": lambda connection, _: listing.list_jobs(connection, State.DONE, 20),
+    "list jobs for a person": lambda connection, _: listing.list_jobs(
+        connection, None, 20, for_a_person=True
+    ),
+    "list page by page": _list,
     "show a study": _show,
     "receive an image": _receive,
     "receive an image again": _receive_again,

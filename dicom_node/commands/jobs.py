@@ -24,7 +24,7 @@ from rich.table import Table
 
 from dicom_node.auditing.person import note_look
 from dicom_node.commands.options import add_config, add_json, console, open_existing_folder
-from storage import views
+from storage import listing
 from storage.states import State
 
 MOST = 1000
@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     folder = open_existing_folder(arguments)
     with folder.database.read() as connection:
         state = State(arguments.state) if arguments.state else None
-        rows = views.list_jobs(connection, state, MOST, for_a_person=arguments.for_a_person)
+        rows = listing.list_jobs(connection, state, MOST, for_a_person=arguments.for_a_person)
     note_look(folder, "list_looked_at", command="jobs", count=len(rows))
     if arguments.json:
         print(json.dumps(rows))

@@ -53,6 +53,11 @@ class Visitor:
     address: str
     session: int | None
 
+    @property
+    def who(self) -> dict[str, str]:
+        """What the audit trail says of them."""
+        return {"user": self.name, "address": self.address}
+
     def may(self, right: str) -> bool:
         """Tell whether they have the right of this name, for pages."""
         return Right[right.upper()] in RIGHTS[self.role]

@@ -15,11 +15,14 @@ from dicom_node.web import (
     invitations,
     model,
     monitoring,
+    pauses,
     peers,
     predict,
+    queue,
     rules,
     scores,
     single_sign_on,
+    story,
     study,
     system,
     users,
@@ -57,6 +60,9 @@ PARTS = (
     predict,
     users,
     account,
+    pauses,
+    queue,
+    story,
 )
 """Each has `pages` and `api`."""
 

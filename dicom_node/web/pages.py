@@ -17,9 +17,12 @@ from starlette.exceptions import HTTPException
 
 from config.errors import SettingsFault
 from config.web import WebSettings
+from dicom_node import by_hand
 from dicom_node.logs import where_raised
 from dicom_node.version import package_version
 from dicom_node.web import words
+from dicom_node.web.context import Context
+from storage.pauses import Pause, all_pauses
 
 _log = structlog.get_logger()
 
@@ -68,13 +71,26 @@ _templates.env.globals |= {
     "version": package_version(),
     "answers": words.ANSWERS,
     "progress_words": words.PROGRESS,
+    "state_words": words.STATES,
+    "kind_words": words.kind,
+    "pause_words": by_hand.in_words,
 }
 
 
 def page(request: Request, template: str, /, status: int = 200, **shown: Any) -> Response:
     """Write the page of this template; `visitor` is who asks, or None."""
-    shown = {"visitor": getattr(request.state, "visitor", None), **shown}
+    shown = {
+        "visitor": getattr(request.state, "visitor", None),
+        "pauses": lambda: pauses_of(request.app.state.context),
+        **shown,
+    }
     return _templates.TemplateResponse(request, template, shown, status_code=status)
+
+
+def pauses_of(context: Context) -> list[Pause]:
+    """Return what is paused."""
+    with context.folder.database.read() as connection:
+        return all_pauses(connection)
 
 
 def is_live(request: Request) -> bool:

@@ -1,6 +1,7 @@
 """How pages say what the database holds: in a person's words, with a sign beside each colour."""
 
 from inference.prediction import Reason
+from storage.states import State
 from storage.studies import Progress
 
 ANSWERS = {
@@ -19,6 +20,24 @@ PROGRESS = {
     Progress.FAILED: ("⚠", "failed"),
 }
 """Sign and words of how far the node is with a study."""
+STATES = {
+    State.QUEUED: ("…", "waits"),
+    State.RUNNING: ("◌", "is being done"),
+    State.DELIVERED: ("→", "delivered"),
+    State.COMMITTED: ("✔", "committed"),
+    State.DONE: ("✓", "done"),
+    State.REJECTED: ("⊘", "rejected"),
+    State.FAILED: ("⚠", "failed"),
+    State.DISMISSED: ("✕", "given up"),
+}
+"""Sign and words of where a job, a delivery or a fetch stands."""
+_KINDS = {
+    "analyse": "analysis",
+    "fetch": "fetching of earlier films",
+    "presentation_state": "regions",
+    "review_workitem": "workitem",
+    "hl7_message": "message",
+}
 _LATERAL = frozenset({"LL", "RL", "LAT", "LATERAL", "LLD", "RLD"})
 
 
@@ -57,3 +76,8 @@ def wait(seconds: float) -> str:
     if not minutes:
         return "under 1 min"
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d}"
+
+
+def kind(name: str) -> str:
+    """Write what a job or a result is."""
+    return _KINDS.get(name, name.replace("_", " "))

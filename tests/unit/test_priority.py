@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset
 from sqlalchemy import Connection, event, text
 
 from dicom_node.header import read_identity
-from storage import queue, views
+from storage import listing, queue, views
 from storage.engine import Database
 from storage.folder import DataFolder
 from storage.records import JobKind, Receipt
@@ -104,7 +104,7 @@ def test_who_waits_is_listed_with_the_word_for_it(folder: DataFolder) -> None:
     receive(folder, instance(study="1.1", is_prior=True))
     receive(folder, instance(study="1.2"), is_urgent=True)
     with folder.database.read() as connection:
-        listed = views.list_jobs(connection, None, 10)
+        listed = listing.list_jobs(connection, None, 10)
     assert [(row["kind"], row["priority"]) for row in listed] == [
         ("report", "urgent"),
         ("analyse", "urgent"),

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import select
 
-from storage import ledger, queue, views
+from storage import ledger, listing, queue, views
 from storage.errors import LeaseLost
 from storage.folder import DataFolder
 from storage.records import JobKind, Result
@@ -278,5 +278,5 @@ def test_of_much_that_waits_for_a_person_the_newest_is_listed(folder: DataFolder
         with folder.database.write(Step.BY_HAND) as connection:
             queue.reject(connection, deliveries, delivery.id, OWNER, NOW + 101, "refused")
     with folder.database.read() as connection:
-        listed = views.list_jobs(connection, None, 2, for_a_person=True)
+        listed = listing.list_jobs(connection, None, 2, for_a_person=True)
     assert [each["id"] for each in listed] == ["d3", "d2"]
