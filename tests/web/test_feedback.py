@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,10 +16,11 @@ from storage.engine import Database
 from storage.folder import DATABASE_NAME
 from storage.people import Role
 from storage.steps import Step
-from tests.builders import chest_film, write
+from tests.builders import NAMES, chest_film, write
 from tests.peers import NodeProcess, wait_for
 from tests.web.browser import Browser
-from tests.web.conftest import PASSWORD, pages_of
+from tests.web.conftest import PASSWORD, let_in, pages_of
+from tests.web.judged_year import STUDIES_A_MONTH, judged_year
 from tests.web.pictures import keep
 from tests.web.program import Program
 
@@ -35,7 +38,7 @@ def studies(node: NodeProcess, tmp_path_factory: pytest.TempPathFactory) -> dict
     """Studies that are answered, and one that is not analysable: their UIDs by what is on them."""
     folder = tmp_path_factory.mktemp("films")
     films = {
-        "opacity": chest_film(study="feedback opacity", opacity=True),
+        "opacity": chest_film(study="feedback opacity", opacity=True, name=NAMES["ascii"]),
         "clear": chest_film(study="feedback clear"),
         "lateral": chest_film(study="feedback lateral", view="LL"),
     }
@@ -110,6 +113,41 @@ def test_nobody_but_radiologists_may_judge(node: NodeProcess, studies: dict[str,
     assert ask(node, name, "GET", path)[0] == 200
 
 
+@pytest.fixture
+def year(browser: Browser, tmp_path: Path) -> Iterator[NodeProcess]:
+    """The pages of a node that has answered for a year."""
+    node = NodeProcess(tmp_path, None, web="port = 0")
+    node.start("web")
+    database = Database(node.folder / "data" / DATABASE_NAME)
+    with database.write(Step.BY_HAND) as connection:
+        judged_year(connection, time.time())
+    database.close()
+    let_in(node)
+    browser.url = pages_of(node)
+    yield node
+    node.stop()
+
+
+def test_figures_of_a_year_and_what_they_are_of(browser: Browser, year: NodeProcess) -> None:
+    browser.log_in("vera", PASSWORD)
+    browser.visit("/feedback")
+    _, found = ask(year, "vera", "GET", "/api/feedback")
+    everything, *months = found["months"]
+    judged, ppv = sum(everything["judged"].values()), everything["ppv"]
+    browser.sees(f"{judged} of {12 * STUDIES_A_MONTH} studies that were answered")
+    browser.sees("Who judges chooses")
+    browser.sees(f"{100 * ppv['share']:.0f} % ({100 * ppv['low']:.0f} to {100 * ppv['high']:.0f})")
+    browser.sees(f"{ppv['part']} of {ppv['of']}")
+    assert [each["month"] in browser.text for each in months] == [True] * 12
+    assert browser.violations() == []
+    keep(browser, "feedback")
+    wrong = found["disagreements"][0]
+    assert len(found["disagreements"]) > 10
+    assert wrong["accession_number"] in browser.text
+    browser.press(f"Open the study {wrong['accession_number']}")
+    wait_for(lambda: browser.path == f"/studies/{wrong['study_instance_uid']}")
+
+
 def test_the_page_says_how_many_were_judged_and_what_counts_as_what(
     viewer: Browser, studies: dict[str, str]
 ) -> None:
@@ -171,18 +209,17 @@ def test_a_region_is_drawn_or_written_and_kept_with_the_comment(
         )
     )
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    drag(radiologist, (x - 40, y - 60), (x + 30, y + 20))
+    drag(radiologist, (x + 70, y - 130), (x + 170, y + 100))
     radiologist.sees("No region")
-    radiologist.fill("Comment", "in the <b>middle</b>")
+    radiologist.fill("Comment", "Air bronchogram, seen on the lateral view, too.")
     radiologist.press("Agree")
     radiologist.sees("with a region")
-    radiologist.sees("in the <b>middle</b>")
     radiologist.chromium.evaluate("document.getElementById('feedback').scrollIntoView({block: 'nearest'})")
     keep(radiologist, "verdict")
     _, said = ask(node, "ralf", "GET", f"/api/studies/{studies['opacity']}/verdicts")
     region = said[0]["region"]
     assert region["sop_instance_uid"] == film
-    assert 0 < region["left"] < 140 < region["right"] < 280
+    assert 140 < region["left"] < region["right"] < 280
     assert 0 < region["top"] < 160 < region["bottom"] < 320
     radiologist.fill("Left", "300000")
     radiologist.press("Disagree")
@@ -190,8 +227,9 @@ def test_a_region_is_drawn_or_written_and_kept_with_the_comment(
     radiologist.sees("The region needs four whole numbers")
     assert radiologist.violations() == []
     radiologist.press("No region")
+    radiologist.fill("Comment", "<b>not</b> really")
     radiologist.press("Disagree")
-    radiologist.sees("ralf disagrees")
+    radiologist.sees("<b>not</b> really")
     assert ask(node, "ralf", "GET", f"/api/studies/{studies['opacity']}/verdicts")[1][0]["region"] is None
 
 
