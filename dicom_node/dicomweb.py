@@ -5,6 +5,7 @@ again by itself, follows redirects, reads answers of any length, and drops the f
 """
 
 import base64
+import os
 from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
@@ -15,6 +16,7 @@ from dicom_node.https import Answer, request
 from dicom_node.tls import NO_CERTIFICATES, Tls
 
 DICOM_JSON = "application/dicom+json"
+FILES = ("token_file", "password_file", "ca_file")
 
 LONGEST_SECRET = 16 * 1024
 """Characters; services refuse headers longer than this."""
@@ -35,6 +37,12 @@ _BUSY = (
     HTTPStatus.GATEWAY_TIMEOUT,
 )
 """Nothing else is taken now either."""
+
+
+def unreadable_files(destination: WebDestination) -> list[tuple[str, Path]]:
+    """Return the files that the destination's settings name and this user cannot read, by setting."""
+    named = ((setting, getattr(destination, setting)) for setting in FILES)
+    return [(setting, path) for setting, path in named if path is not None and not os.access(path, os.R_OK)]
 
 
 def ask(

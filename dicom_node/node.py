@@ -208,8 +208,10 @@ class Node:
         self._destinations = Destinations(settings, folder, tls, self._owner)
         self.live.tell(self._destinations.take)
         watch = DestinationWatch(settings, folder, tls)
+        watching = Loop("watch the destinations", watch.step)
         self.live.tell(watch.take)
-        self._watches.append(Loop("watch the destinations", watch.step))
+        self.live.tell(lambda _settings: watching.wake())
+        self._watches.append(watching)
         self._interrupts.append(watch.end)
 
     def _prepare_pages(self) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from config.errors import Fault, SettingsFault
 from config.load import find_settings, load_settings
 from config.settings import Settings
+from dicom_node.dicomweb import unreadable_files
 from dicom_node.errors import CertificatesUnusable
 from dicom_node.tls import Tls
 from inference.card import load_card
@@ -87,10 +88,8 @@ def faults_on_disk(settings: Settings) -> Iterator[Fault]:
     except EngineUnusable as error:
         yield Fault("model.engine", str(error))
     for place, web in enumerate(settings.web_destinations):
-        for setting in ("token_file", "password_file", "ca_file"):
-            path: Path | None = getattr(web, setting)
-            if path is not None and not os.access(path, os.R_OK):
-                yield Fault(f"web_destinations[{place}].{setting}", f"cannot be read: {path}")
+        for setting, path in unreadable_files(web):
+            yield Fault(f"web_destinations[{place}].{setting}", f"cannot be read: {path}")
     for setting in ("client_secret_file", "ca_file"):
         path = getattr(settings.web.oidc, setting)
         if path is not None and not os.access(path, os.R_OK):

@@ -11,6 +11,7 @@ from config.entries import PeerSection, entries_in, place_of, with_entry
 from config.errors import NotWritten, SettingsFault
 from config.settings import Settings
 from config.settings_file import SettingsFile
+from dicom_node.dicomweb import unreadable_files
 from dicom_node.echo import AnyDestination, echo
 from dicom_node.errors import DeliveryFault
 from dicom_node.web.access import Visitor
@@ -82,6 +83,11 @@ def drafted(file: SettingsFile, section: PeerSection, name: str | None, entry: d
     except SettingsFault as fault:
         fields, others = at_fields(section, place, fault.faults)
         return Draft(file, section, place, entry, text, fields, others)
+    if section is PeerSection.WEB_DESTINATIONS:
+        missing = unreadable_files(settings.web_destinations[place])
+        if missing:
+            fields = {setting: f"cannot be read: {path}" for setting, path in missing}
+            return Draft(file, section, place, entry, text, fields)
     return Draft(file, section, place, entry, text, settings=settings)
 
 

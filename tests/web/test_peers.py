@@ -57,6 +57,11 @@ def signal_reading(node: NodeProcess) -> None:
     os.kill(node.pid, signal.SIGHUP)
 
 
+def keep_from_the_top(browser: Browser, name: str) -> None:
+    browser.chromium.evaluate("window.scrollTo(0, 0)")
+    keep(browser, name)
+
+
 def fill_in_archive(browser: Browser, archive: Pacs, *, ae_title: str = "ORTHANC") -> None:
     browser.fill("Name", "archive")
     browser.fill("AE title", ae_title)
@@ -86,13 +91,13 @@ def test_a_new_destination_gets_results_without_a_restart_and_comments_stay(
     assert administrator.violations() == []
     administrator.press("Test it before saving")
     administrator.sees("C-ECHO succeeded; association")
-    keep(administrator, "destination")
+    keep_from_the_top(administrator, "destination")
     assert node.config.read_text() == before
     administrator.press("Save")
     administrator.sees("Saved, and the node goes by it.")
     administrator.press("Test archive")
     administrator.sees("C-ECHO succeeded; association")
-    keep(administrator, "peers")
+    keep_from_the_top(administrator, "peers")
     added = f'\n[[destinations]]\nname = "archive"\nae_title = "ORTHANC"\nhost = "127.0.0.1"\nport = {archive.port}\n'
     assert added in node.config.read_text()
     assert node.config.read_text().replace(added, "") == before
