@@ -37,6 +37,7 @@ class Refused(BaseModel):
 
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
+    400: {"model": Refused, "description": "What was sent cannot be read at all."},
     401: {"model": Refused, "description": "Who asks has not logged in."},
     403: {"model": Refused, "description": "The role does not allow this."},
     413: {"model": Refused, "description": "More bytes than are taken here."},

@@ -81,6 +81,7 @@ class Browser:
 
     def press(self, words: str) -> None:
         """Click on the button or link, or whatever else is labelled so; where it leads is waited for."""
+        self._wait_until_loaded()  # a page that is still coming does nothing yet
         place = self._do(
             "const all = [...document.querySelectorAll('button, a, summary, label, [role=button]')];"
             "const wanted = all.find(each => shown(each) && !each.disabled && says(each, name));"

@@ -192,7 +192,9 @@ def test_the_previous_version_is_one_click_away_and_so_is_the_way_forth(
     assert node.config.read_bytes() == before
     assert "MOBILE" not in administrator.text
     administrator.press("Go back to the previous version")
+    administrator.sees('+ name = "mobile"')
     administrator.press("Go back")
+    administrator.sees("The previous version is in force again.")
     administrator.sees("MOBILE")
     assert node.config.read_bytes() == after
 
