@@ -101,11 +101,14 @@ def _window(scale: GreyScale) -> tuple[float, float, bool]:
     values, shown = values[order], shown[order]
     is_inverted = bool(shown[-1] < shown[0])
     rising: Values = 1.0 - shown if is_inverted else shown
-    dark, light = values[rising <= _DARK], values[rising >= _LIGHT]
-    low = float(dark.max()) if dark.size else float(values[0])
-    high = float(light.min()) if light.size else float(values[-1])
-    if high <= low:
-        low, high = float(values[0]), float(values[-1])
+    inside = (rising > _DARK) & (rising < _LIGHT)
+    low, high = float(values[0]), float(values[-1])
+    if inside.any() and rising[inside][-1] > rising[inside][0]:
+        # the line through its ends, which may lie beyond what the film holds
+        first, last = rising[inside][0], rising[inside][-1]
+        width = float((values[inside][-1] - values[inside][0]) / (last - first))
+        low = float(values[inside][0] - first * width)
+        high = low + width
     # a window of width w shows w - 1 steps (PS3.3 C.11.2.1.2)
     return (low + high) / 2 + 0.5, max(high - low, 1.0) + 1.0, is_inverted
 
