@@ -67,9 +67,10 @@ def fill(
             (studies,),
         )
         connection.execute("BEGIN")
-        # made anew in one go they take a fraction of the time
+        # made anew in one go they take a fraction of the time; a trigger looks for each image's study
         indexes = connection.execute(
             "SELECT name, sql FROM main.sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+            " AND name <> 'ix_instances_study_instance_uid'"
         ).fetchall()
         for name, _ in indexes:
             connection.execute(f'DROP INDEX main."{name}"')

@@ -18,6 +18,7 @@ from storage import (
     commitment,
     echoes,
     fetches,
+    films,
     ledger,
     listing,
     needed,
@@ -308,6 +309,10 @@ QUESTIONS: dict[str, Callable[[Connection, float], Any]] = {
     "worklist page": lambda connection, now: (
         studies.listed(connection, [received(study).study_instance_uid for study in (WORKED_ON, WAITING)]),
         studies.found_by(connection, "nobody", now - DAY_SECONDS),
+    ),
+    "study page": lambda connection, _: (
+        films.films_of(connection, received(WORKED_ON).study_instance_uid),
+        films.sent_of(connection, received(WORKED_ON).study_instance_uid),
     ),
     "list jobs": lambda connection, _: listing.list_jobs(connection, None, 20),
     "list jobs that failed": lambda connection, _: listing.list_jobs(connection, State.FAILED, 20),

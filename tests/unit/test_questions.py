@@ -37,6 +37,7 @@ FEW = {
         "USE TEMP B-TREE FOR ORDER BY",
         "USE TEMP B-TREE FOR GROUP BY",
     },  # of the studies on it
+    "study page": {"USE TEMP B-TREE FOR ORDER BY"},  # what is of one study
     "what was made and arrived since yesterday": {"USE TEMP B-TREE FOR DISTINCT"},  # as above
     "how the node does": {
         "USE TEMP B-TREE FOR GROUP BY",  # what was made, and who was asked, in a day

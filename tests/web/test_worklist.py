@@ -7,6 +7,7 @@ import pytest
 from tests.builders import NAMES, chest_film, write
 from tests.peers import NodeProcess, wait_for
 from tests.web.browser import Browser
+from tests.web.pictures import keep
 
 FILMS = {
     "anderson": {"opacity": True, "PatientName": "Anderson^Ann", "AccessionNumber": "A-1"},
@@ -54,6 +55,7 @@ def test_the_list_tells_what_to_read_first_and_why(radiologist: Browser) -> None
     assert third[0].startswith("▽ pneumonia unlikely 0.")
     assert third[0].endswith("⚑ urgent")
     assert third[1].startswith("Brown, Bo B-77, born 1956-07-04 PA ✓ delivered ACC-77")
+    keep(radiologist, "worklist")
     assert radiologist.violations() == []
 
 
