@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import update
 
 from dicom_node.web import timeline
+from dicom_node.web.timeline import Span
 from dicom_node.web.whereabouts import whereabouts
 from storage import listing, queue, views
 from storage.folder import DataFolder
@@ -125,7 +126,7 @@ def test_what_is_drawn_stands_in_its_order_and_within_the_drawing(folder: DataFo
     analyse(folder, NOW + 1)
     drawn = timeline.lanes(story(folder))
     assert [each.name for each in drawn] == ["image 1", "image 2", "report 1"]
-    assert [span.what for span in drawn[0].spans] == ["waited", "analysed"]
+    assert drawn[0].spans == [Span("waited", NOW, NOW + 1), Span("analysed", NOW + 1, NOW + 1)]
     assert drawn[1].spans[0].end is None  # it waits still
     places = timeline.positions(drawn, NOW + 10)
     assert list(places) == sorted(places) and list(places.values()) == sorted(places.values())
