@@ -1,6 +1,5 @@
 """Whether the destinations answered when they were asked last, and before."""
 
-from collections import defaultdict
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, func, insert, select
@@ -42,14 +41,11 @@ def latest(connection: Connection, destination: str, most: int) -> list[Echoed]:
     return [Echoed(*row) for row in rows][::-1]
 
 
-def answered_since(connection: Connection, since: float) -> dict[str, tuple[int, int]]:
-    """Return how often each destination answered since then, and how often it was asked."""
-    found: defaultdict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
-    rows = connection.execute(
-        select(echoes.c.destination, func.count(echoes.c.milliseconds), func.count())
-        .where(echoes.c.at >= since)
-        .group_by(echoes.c.destination)
-    )
-    for destination, answered, asked in rows:
-        found[destination] = answered, asked
-    return dict(found)
+def answered_since(connection: Connection, destination: str, since: float) -> tuple[int, int]:
+    """Return how often the destination answered since then, and how often it was asked."""
+    answered, asked = connection.execute(
+        select(func.count(echoes.c.milliseconds), func.count()).where(
+            echoes.c.destination == destination, echoes.c.at >= since
+        )
+    ).one()
+    return answered, asked

@@ -252,7 +252,7 @@ def _watch(connection: Connection, now: float) -> None:
     scores.of_devices(connection, model, now, 12)
     echoes.echoed(connection, DESTINATION, now, 3.0, None)
     echoes.latest(connection, DESTINATION, 24)
-    echoes.answered_since(connection, now - DAY_SECONDS)
+    echoes.answered_since(connection, DESTINATION, now - DAY_SECONDS)
     views.engine_in_use(connection)
 
 

@@ -96,7 +96,10 @@ def condition(context: Context, now: float) -> System:
         reports = throughput.report_seconds(connection, now - DAY_SECONDS)
         deliveries = throughput.delivery_seconds(connection, now - DAY_SECONDS)
         queue = views.status(connection, now)
-        answered = echoes.answered_since(connection, now - DAY_SECONDS)
+        answered = {
+            name: echoes.answered_since(connection, name, now - DAY_SECONDS)
+            for name in _destinations(settings)
+        }
         latest = {name: echoes.latest(connection, name, ECHOES_SHOWN) for name in _destinations(settings)}
         engine = views.engine_in_use(connection)
     devices = drift.devices(folder.database, now)
@@ -124,8 +127,8 @@ def condition(context: Context, now: float) -> System:
                 name=name,
                 address=address,
                 latest=latest[name],
-                answered_last_day=answered.get(name, (0, 0))[0],
-                asked_last_day=answered.get(name, (0, 0))[1],
+                answered_last_day=answered[name][0],
+                asked_last_day=answered[name][1],
             )
             for name, address in _destinations(settings).items()
         ],

@@ -42,6 +42,7 @@ FEW = {
     "how the node does": {
         "USE TEMP B-TREE FOR GROUP BY",  # what was made, and who was asked, in a day
         "SCAN predictions",  # from the end, and no further than the last
+        "SCAN devices",  # a hundred at most
     },
     "show a study": {"USE TEMP B-TREE FOR ORDER BY"},  # what is of one study
     "report": {

@@ -74,7 +74,8 @@ def test_each_destination_is_asked_and_what_came_of_it_is_kept(
     assert [each.reason is None for each in latest(folder, "pacs")] == [True, False, False]
     assert [each["destination"] for each in logs] == ["ris", "pacs"]  # once, however often they are asked
     with folder.database.read() as connection:
-        assert echoes.answered_since(connection, 0.0) == {"pacs": (1, 3), "ris": (0, 3)}
+        assert echoes.answered_since(connection, "pacs", 0.0) == (1, 3)
+        assert echoes.answered_since(connection, "ris", 0.0) == (0, 3)
 
 
 def test_who_answers_again_is_told_of(
