@@ -1,7 +1,6 @@
 """What the files under `[tls]` hold, for people: whose certificates, until when, and what is wrong with them."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
@@ -10,7 +9,7 @@ from config.tls import TlsSettings
 from dicom_node.errors import CertificatesUnusable
 from dicom_node.tls import Tls
 
-SOON_DAYS = 30
+SOON_SECONDS = 30 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,6 @@ def _first_certificate(path: Path) -> tuple[str, float | None]:
 def _end(expires: float | None, now: float) -> str:
     if expires is None:
         return ""
-    days = (datetime.fromtimestamp(expires, UTC) - datetime.fromtimestamp(now, UTC)).total_seconds() / 86400
-    if days < 0:
+    if expires < now:
         return "has expired: ask for a new one"
-    return f"ends in {days:.0f} days: ask for a new one" if days < SOON_DAYS else ""
+    return "ends soon: ask for a new one" if expires < now + SOON_SECONDS else ""
