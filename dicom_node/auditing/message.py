@@ -54,7 +54,11 @@ APPLICATION_START = _Code("110120", "Application Start")
 APPLICATION_STOP = _Code("110121", "Application Stop")
 NODE_AUTHENTICATION = _Code("110126", "Node Authentication")
 SECURITY_CONFIGURATION = _Code("110129", "Security Configuration")
+USER_AUTHENTICATION = _Code("110114", "User Authentication")
+LOGIN = _Code("110122", "Login")
+LOGOUT = _Code("110123", "Logout")
 RESTRICTED_FUNCTION = _Code("110132", "Use of Restricted Function")
+SECURITY_ROLES_CHANGED = _Code("110136", "Security Roles Changed")
 APPLICATION = _Code("110150", "Application")
 LAUNCHER = _Code("110151", "Application Launcher")
 DESTINATION = _Code("110152", "Destination Role ID")
@@ -129,8 +133,9 @@ class _Message:
         self._participant(ae_title or address or UNKNOWN, titles, address, roles, is_requestor)
 
     def person(self, *roles: _Code) -> None:
-        """Add who asked for it, as the operating system knows them."""
-        self._participant(str(self.detail.get("user", UNKNOWN)), [], self.host, roles, is_requestor=True)
+        """Add who asked for it: by a page, from an address; by a command, as the operating system knows them."""
+        user, place = self.detail.get("user") or UNKNOWN, self.detail.get("address") or self.host
+        self._participant(str(user), [], str(place), roles, is_requestor=True)
 
     def _participant(
         self,
@@ -286,6 +291,25 @@ def _settings_changed(message: _Message) -> None:
     message.alert_subject("settings changed: " + ", ".join(message.detail["changed"]))
 
 
+def _authenticated(kind: _Code, outcome: str = _SUCCESS) -> Callable[[_Message], None]:
+    def write(message: _Message) -> None:
+        message.event(USER_AUTHENTICATION, "E", kind, outcome=outcome)
+        message.person()
+        message.node()
+
+    return write
+
+
+def _person_changed(message: _Message) -> None:
+    message.event(SECURITY_ALERT, "E", SECURITY_ROLES_CHANGED)
+    message.node()
+    message.person()
+    whom = message.detail.get("person", message.detail["user"])
+    message.alert_subject(
+        f"{message.record.event.replace('_', ' ')}: {whom} {message.detail.get('role', '')}"
+    )
+
+
 def _commanded(message: _Message) -> None:
     message.event(SECURITY_ALERT, "E", RESTRICTED_FUNCTION)
     message.node()
@@ -338,6 +362,15 @@ _WRITERS: dict[str, Callable[[_Message], None]] = {
     "report_requested": _commanded,
     "operator_retried": _commanded,
     "operator_dismissed": _commanded,
+    "login": _authenticated(LOGIN),
+    "login_refused": _authenticated(LOGIN, _MINOR_FAILURE),
+    "logout": _authenticated(LOGOUT),
+    "person_invited": _person_changed,
+    "person_accepted": _person_changed,
+    "role_changed": _person_changed,
+    "person_removed": _person_changed,
+    "password_changed": _person_changed,
+    "sessions_ended": _person_changed,
     "work_paused": _commanded,
     "work_resumed": _commanded,
 }

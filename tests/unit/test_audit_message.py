@@ -75,6 +75,19 @@ EVENTS: dict[str, tuple[dict[str, Any], str, str, str, str, list[str], list[tupl
     "work_resumed": (
         {"scope": "analysis", "destination": "", "user": "ada"}, "110113", "110132", "E", "0", ["", "*"], NODE_OBJECT,
     ),
+    "login": ({"user": "ada", "role": "viewer"}, "110114", "110122", "E", "0", ["*", ""], []),
+    "login_refused": ({"user": ""}, "110114", "110122", "E", "4", ["*", ""], []),
+    "logout": ({"user": "ada"}, "110114", "110123", "E", "0", ["*", ""], []),
+    **{
+        event: (
+            {"user": "ada", "person": "bob", "role": "viewer"},
+            "110113", "110136", "E", "0", ["", "*"], NODE_OBJECT,
+        )
+        for event in (
+            "person_invited", "person_accepted", "role_changed", "person_removed", "password_changed",
+            "sessions_ended",
+        )
+    },
 }  # fmt: skip
 
 
@@ -156,6 +169,19 @@ SCHEMA: dict[str, tuple[set[str], set[str], str]] = {
     "ParticipantObjectDescription": (set(), set(), "(SOPClass )*"),
     "SOPClass": ({"NumberOfInstances"}, {"UID"}, "(Instance )*"),
     "Instance": ({"UID"}, set(), ""),
+    "login": ({"user": "ada", "role": "viewer"}, "110114", "110122", "E", "0", ["*", ""], []),
+    "login_refused": ({"user": ""}, "110114", "110122", "E", "4", ["*", ""], []),
+    "logout": ({"user": "ada"}, "110114", "110123", "E", "0", ["*", ""], []),
+    **{
+        event: (
+            {"user": "ada", "person": "bob", "role": "viewer"},
+            "110113", "110136", "E", "0", ["", "*"], NODE_OBJECT,
+        )
+        for event in (
+            "person_invited", "person_accepted", "role_changed", "person_removed", "password_changed",
+            "sessions_ended",
+        )
+    },
 }  # fmt: skip
 
 
@@ -183,12 +209,25 @@ def test_who_sent_and_who_received_are_told_by_title_and_address() -> None:
     assert participant(received, "110153") == {
         "UserID": "PACS", "AlternativeUserID": "AETITLES=PACS", "UserIsRequestor": "true",
         "NetworkAccessPointID": "10.1.2.3", "NetworkAccessPointTypeCode": "2",
-    }  # fmt: skip
+        "login": ({"user": "ada", "role": "viewer"}, "110114", "110122", "E", "0", ["*", ""], []),
+    "login_refused": ({"user": ""}, "110114", "110122", "E", "4", ["*", ""], []),
+    "logout": ({"user": "ada"}, "110114", "110123", "E", "0", ["*", ""], []),
+    **{
+        event: (
+            {"user": "ada", "person": "bob", "role": "viewer"},
+            "110113", "110136", "E", "0", ["", "*"], NODE_OBJECT,
+        )
+        for event in (
+            "person_invited", "person_accepted", "role_changed", "person_removed", "password_changed",
+            "sessions_ended",
+        )
+    },
+}  # fmt: skip
     assert participant(received, "110152")["AlternativeUserID"] == "AETITLES=CXR_NODE"
     assert participant(sent, "110152") == {
         "UserID": "ARCHIVE", "AlternativeUserID": "AETITLES=ARCHIVE", "UserIsRequestor": "false",
         "NetworkAccessPointID": "pacs.example.org", "NetworkAccessPointTypeCode": "1",
-    }  # fmt: skip
+}  # fmt: skip
     assert participant(made("result_delivered", destination="web"), "110152")["UserID"] == "web.example.org"
 
 
