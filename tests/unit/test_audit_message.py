@@ -169,19 +169,6 @@ SCHEMA: dict[str, tuple[set[str], set[str], str]] = {
     "ParticipantObjectDescription": (set(), set(), "(SOPClass )*"),
     "SOPClass": ({"NumberOfInstances"}, {"UID"}, "(Instance )*"),
     "Instance": ({"UID"}, set(), ""),
-    "login": ({"user": "ada", "role": "viewer"}, "110114", "110122", "E", "0", ["*", ""], []),
-    "login_refused": ({"user": ""}, "110114", "110122", "E", "4", ["*", ""], []),
-    "logout": ({"user": "ada"}, "110114", "110123", "E", "0", ["*", ""], []),
-    **{
-        event: (
-            {"user": "ada", "person": "bob", "role": "viewer"},
-            "110113", "110136", "E", "0", ["", "*"], NODE_OBJECT,
-        )
-        for event in (
-            "person_invited", "person_accepted", "role_changed", "person_removed", "password_changed",
-            "sessions_ended",
-        )
-    },
 }  # fmt: skip
 
 
@@ -209,25 +196,12 @@ def test_who_sent_and_who_received_are_told_by_title_and_address() -> None:
     assert participant(received, "110153") == {
         "UserID": "PACS", "AlternativeUserID": "AETITLES=PACS", "UserIsRequestor": "true",
         "NetworkAccessPointID": "10.1.2.3", "NetworkAccessPointTypeCode": "2",
-        "login": ({"user": "ada", "role": "viewer"}, "110114", "110122", "E", "0", ["*", ""], []),
-    "login_refused": ({"user": ""}, "110114", "110122", "E", "4", ["*", ""], []),
-    "logout": ({"user": "ada"}, "110114", "110123", "E", "0", ["*", ""], []),
-    **{
-        event: (
-            {"user": "ada", "person": "bob", "role": "viewer"},
-            "110113", "110136", "E", "0", ["", "*"], NODE_OBJECT,
-        )
-        for event in (
-            "person_invited", "person_accepted", "role_changed", "person_removed", "password_changed",
-            "sessions_ended",
-        )
-    },
-}  # fmt: skip
+    }  # fmt: skip
     assert participant(received, "110152")["AlternativeUserID"] == "AETITLES=CXR_NODE"
     assert participant(sent, "110152") == {
         "UserID": "ARCHIVE", "AlternativeUserID": "AETITLES=ARCHIVE", "UserIsRequestor": "false",
         "NetworkAccessPointID": "pacs.example.org", "NetworkAccessPointTypeCode": "1",
-}  # fmt: skip
+    }  # fmt: skip
     assert participant(made("result_delivered", destination="web"), "110152")["UserID"] == "web.example.org"
 
 
