@@ -8,6 +8,7 @@ import pytest
 from tests.peers import NodeProcess, wait_for
 from tests.web.browser import Browser
 from tests.web.conftest import PASSWORD, pages_of
+from tests.web.pictures import keep
 from tests.web.program import Program
 
 OWN = "a chair beside the window"
@@ -45,6 +46,7 @@ def test_somebody_is_invited_comes_in_becomes_something_else_and_is_taken_out(
     link = link_on(browser)
     browser.sees("invited until")
     assert browser.violations() == []
+    keep(browser, "people")
     browser.visit("/people")
     assert link not in browser.text
     browser.log_out()
