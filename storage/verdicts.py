@@ -375,9 +375,7 @@ def judged_films(connection: Connection) -> Iterator[JudgedFilm]:
     )
     for study, uid, key, is_removed, truth, patient in rows:
         positive = truth == Truth.POSITIVE
-        yield JudgedFilm(
-            study, uid, key, is_removed, positive, patient, tuple(boxes.get(uid, ())) if positive else ()
-        )
+        yield JudgedFilm(study, uid, key, is_removed, positive, patient, tuple(boxes.get(uid, ())))
 
 
 def _boxes(connection: Connection) -> dict[str, list[tuple[int, int, int, int]]]:

@@ -144,9 +144,8 @@ def findings(message: bytes, header: Header, settings: Hl7ReportSettings) -> lis
         elif not order:
             raise MessageRefused(IN_ERROR, SEGMENT_SEQUENCE, "an observation before its order")
         elif order[25].strip() in _FINAL and _is_of(fields[3], (settings.finding,), header):
-            if fields[
-                18
-            ].strip():  # a device made it: such as this node, of which somebody sends us the messages
+            # a device made it: such as this node, of which somebody sends us the messages
+            if fields[18].strip():
                 continue
             said += [(order, patients, value) for value in _values(fields, header, settings)]
     found: dict[tuple[str, tuple[PatientNumber, ...]], set[bool | None]] = {}
