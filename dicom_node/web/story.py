@@ -48,7 +48,8 @@ def found(context: Context, identifier: str) -> tuple[dict[str, Any], Story] | N
     """Return what is known of a study, or None."""
     now = context.now()
     with context.folder.database.read() as connection:
-        study = views.find_study(connection, identifier.strip())
+        # many a study has an empty accession number
+        study = views.find_study(connection, identifier.strip()) if identifier.strip() else None
         if study is None:
             return None
         known = views.study(connection, study)

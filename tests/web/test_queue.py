@@ -249,6 +249,7 @@ def test_programs_do_what_the_pages_do(node: NodeProcess, refused: str) -> None:
     )
     assert program.ask("POST", "/api/queue/give-up", json={"ids": ["d2", "j1"]}).json() == {"ids": []}
     assert program.ask("GET", "/api/queue/for-a-person").json() == []
-    assert program.ask("GET", "/api/queue/studies/nothing").status_code == 404
+    for unknown in ("nothing", "%20", ""):
+        assert program.ask("GET", f"/api/queue/studies/{unknown}").status_code == 404
     assert program.ask("POST", f"/api/queue/studies/{refused}/report").status_code == 202
     assert program.ask("POST", "/api/queue/studies/1.2.3/report").status_code == 409
