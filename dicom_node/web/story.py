@@ -86,6 +86,7 @@ def find(
     """Go to a study; a form, so that what was typed stands in no address."""
     with context.folder.database.read() as connection:
         study = views.find_study(connection, what.strip()) if what.strip() else None
+    note(context, visitor, "list_looked_at", command="find", count=int(study is not None))
     if study is not None:
         return go_to(request, f"/queue/{study}")
     fault = (
