@@ -34,6 +34,10 @@ def lookup(entries: list[int], first: int, *, bits: int = 16) -> list[Dataset]:
 def films() -> Iterator[tuple[str, Dataset]]:
     yield "as usual", film()
     yield "inverted", film(photometric="MONOCHROME1")
+    yield (
+        "inverted, in a narrow window",
+        film(photometric="MONOCHROME1", WindowCenter="2000", WindowWidth="1500"),
+    )
     yield "for processing", film(kind="DX_PROCESSING")
     yield "of a slope", film(RescaleSlope="0.25", RescaleIntercept="-100")
     yield "of a falling slope", film(RescaleSlope="-1", RescaleIntercept="4095")
@@ -98,8 +102,8 @@ def test_a_film_of_one_value_is_shown() -> None:
 
 
 def test_fewer_samples_are_the_means_of_squares() -> None:
-    samples = np.arange(7 * 5, dtype=np.uint16).reshape(7, 5) + 65000
+    samples = (np.arange(7 * 5, dtype=np.uint16).reshape(7, 5) ** 2) + 64000
     assert reduced(samples, 2).tolist() == [
-        [round(float(samples[row : row + 2, column : column + 2].mean()) + 1e-9) for column in (0, 2)]
+        [int(samples[row : row + 2, column : column + 2].mean() + 0.5) for column in (0, 2)]
         for row in (0, 2, 4)
     ]
