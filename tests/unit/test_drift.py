@@ -171,3 +171,10 @@ def test_weeks_of_long_ago_are_forgotten_and_the_first_films_are_not(folder: Dat
         assert scores.forget(connection, MONDAY + scores.KEPT_WEEKS * WEEK_SECONDS) == 0
         assert scores.forget(connection, MONDAY + (scores.KEPT_WEEKS + 1) * WEEK_SECONDS) == 1
         assert list(connection.execute(select(score_counts.c.week)).scalars()) == [0]
+
+
+def test_an_index_that_chance_makes_large_in_a_small_week_is_no_drift() -> None:
+    chance = np.random.default_rng(5)
+    found = [device(films(chance, 500), films(chance, FEWEST_FILMS)) for _ in range(200)]
+    assert sum((each.index or 0) >= DRIFTED_FROM for each in found) > 20
+    assert sum(each.verdict is Verdict.DRIFTED for each in found) <= 2
