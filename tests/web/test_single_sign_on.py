@@ -107,7 +107,10 @@ def test_who_has_no_role_is_told_so_and_stays_outside(browser: Browser) -> None:
 def test_a_name_that_has_a_password_here_is_nobody_elses(browser: Browser, node: NodeProcess) -> None:
     as_person(browser, "local-anna")
     browser.sees("Your name has a password at this node.")
-    browser.log_in("anna", PASSWORD)
+    browser.visit("/login")
+    browser.fill("Name", "anna")
+    browser.fill("Password", PASSWORD)
+    browser.key("Enter")
     browser.sees("anna administrator")
 
 
