@@ -20,7 +20,7 @@ def test_every_step_has_its_kill() -> None:
 
 
 def test_nothing_becomes_durable_outside_of_a_step() -> None:
-    durable = {"fsync", "begin", "write_bytes"}
+    durable = {"fsync", "begin", "begin_writing"}
     found = set()
     for path in sorted(Path(storage.__path__[0]).glob("*.py")):
         for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
