@@ -38,7 +38,7 @@ def test_nothing_becomes_durable_outside_of_a_step() -> None:
 
 def called_in(function: ast.FunctionDef) -> set[str]:
     calls = (each.func for each in ast.walk(function) if isinstance(each, ast.Call))
-    return {each.attr for each in calls if isinstance(each, ast.Attribute)}
+    return {each.attr if isinstance(each, ast.Attribute) else getattr(each, "id", "") for each in calls}
 
 
 def test_a_node_that_is_killed_over_the_same_report_again_and_again_makes_it_in_the_end(
