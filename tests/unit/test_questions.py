@@ -26,7 +26,7 @@ ALWAYS_FEW = re.compile(r"SCAN (CONSTANT ROW|counts|pauses|audit_end|anon_\d+ VI
 # what else is looked through or sorted, and why it does not grow
 FEW = {
     "list jobs": {"SCAN jobs", "SCAN deliveries"},  # from the end, and no further than what is listed
-    "list page by page": {"SCAN jobs", "SCAN deliveries", "SCAN fetches"},  # as above
+    "list page by page": {"SCAN jobs", "SCAN audit", "SCAN deliveries", "SCAN fetches"},  # as above
     "is there time for a candidate": {
         "SCAN predictions",  # the latest thousand, and so on
         "SCAN anon_1",
