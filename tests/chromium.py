@@ -112,7 +112,8 @@ class Chromium:
         while (answer := self._next_message(deadline)).get("id") != self._last_id:
             self._note(answer)
         assert "error" not in answer, f"{method}: {answer['error']}"
-        return answer["result"]
+        result: dict[str, Any] = answer["result"]
+        return result
 
     def _next_message(self, deadline: float) -> dict[str, Any]:
         assert self._process.stdout is not None
@@ -124,7 +125,8 @@ class Chromium:
             assert read, "Chromium ended: see chromium.log"
             self._unread += read
         message, _, self._unread = self._unread.partition(b"\0")
-        return json.loads(message)
+        told: dict[str, Any] = json.loads(message)
+        return told
 
     def _note(self, event: dict[str, Any]) -> None:
         said = event.get("params", {})

@@ -23,7 +23,8 @@ PEOPLE = {"anna": Role.ADMINISTRATOR, "ralf": Role.RADIOLOGIST, "vera": Role.VIE
 
 def pages_of(node: NodeProcess) -> str:
     """Where a node that has started says that its pages are."""
-    return wait_for(lambda: re.findall(r"^pages: (http\S+)", node.log, re.MULTILINE))[-1]
+    found: list[str] = wait_for(lambda: re.findall(r"^pages: (http\S+)", node.log, re.MULTILINE))
+    return found[-1]
 
 
 def let_in(node: NodeProcess) -> None:
