@@ -135,7 +135,10 @@ def test_the_settings_in_the_container_are_right_and_lie_where_the_image_looks()
     assert settings.receiver.host == "0.0.0.0"
     folder = the_one("WORKDIR")
     assert f"docker/node.toml {folder}/node.toml" in [rest for word, rest in last_stage() if word == "COPY"]
-    assert f"./node.toml:{folder}/node.toml:ro" in compose()["services"]["node"]["volumes"]
+    node = compose()["services"]["node"]
+    assert f"./node.toml:{folder}/node.toml:ro" in node["volumes"]
+    pages = settings.web
+    assert (pages.host, node["ports"]) == ("0.0.0.0", [f"127.0.0.1:{pages.port}:{pages.port}"])
 
 
 # The PACS beside it
