@@ -9,6 +9,7 @@ from tests.builders import chest_film, encoded, write
 from tests.peers import NodeProcess, wait_for
 from tests.web.browser import Browser
 from tests.web.conftest import PASSWORD, pages_of
+from tests.web.pictures import keep
 from tests.web.program import Program
 
 
@@ -28,6 +29,7 @@ def test_an_administrator_sees_what_would_become_of_a_file(administrator: Browse
     ):
         administrator.sees(words)
     assert administrator.violations() == []
+    keep(administrator, "rules")
 
 
 @pytest.fixture(scope="module")
