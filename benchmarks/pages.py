@@ -36,7 +36,9 @@ PAGES = {
     "worklist": "/",
     "worklist, filtered by its state": "/?state=failed",
     "study": f"/studies/{received(FIRST).study_instance_uid}",
+    "queue": "/queue",
     "feedback": "/feedback",
+    "system": "/system",
 }
 PAINTED = "(performance.getEntriesByName('first-contentful-paint')[0] || {startTime: 0}).startTime"
 

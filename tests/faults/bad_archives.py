@@ -125,6 +125,8 @@ class AnsweringArchive:
     def be_busy(self) -> None:
         """Have an association of somebody else's open."""
         entity = AE("SOMEBODY")
+        # whoever says nothing for a minute would be sent away
+        entity.network_timeout = self._entity.network_timeout = None
         entity.add_requested_context("1.2.840.10008.1.1")
         self._somebody = entity.associate("127.0.0.1", self.port, ae_title=AE_TITLE)
         assert self._somebody.is_established

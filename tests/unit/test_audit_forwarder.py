@@ -164,7 +164,7 @@ def settings(**sections: object) -> Settings:
 
 def test_changed_settings_are_named_by_their_paths_and_never_by_their_values() -> None:
     pacs = {"name": "pacs", "ae_title": "PACS", "host": "10.1.2.3", "port": 104}
-    web = {"name": "web", "url": "https://web.example.org", "token_file": "secret.token"}
+    web = {"name": "web", "url": "https://web.example.org", "token_file": "hidden.token"}
     before = fingerprints(settings(destinations=[pacs], web_destinations=[web]))
     after = fingerprints(
         settings(
@@ -181,5 +181,5 @@ def test_changed_settings_are_named_by_their_paths_and_never_by_their_values() -
     without = changed(before, fingerprints(settings(destinations=[pacs])))
     assert "web_destinations[0].url" in without
     assert not [path for path in without if not path.startswith("web_destinations")]
-    assert "secret" not in str(before)
+    assert "hidden" not in str(before)
     assert changed(before, before) == []

@@ -144,6 +144,8 @@ def test_an_earlier_film_is_analysed_when_no_other_waits(folder: DataFolder) -> 
 class Hanging:
     """An analysing process in which every film hangs; what it was given is in `deadlines`."""
 
+    engine = ""
+
     def __init__(self) -> None:
         self.deadlines: list[float] = []
 

@@ -9,6 +9,7 @@ import pytest
 from dicom_node.auditing.person import note_look, person
 from storage import audit
 from storage.folder import DataFolder
+from storage.steps import Step
 
 
 def test_a_person_is_who_logged_in_or_the_process_itself() -> None:
@@ -40,7 +41,7 @@ def test_a_look_that_cannot_be_written_down_is_told_of_and_allowed(
     folder: DataFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Who has to mend a full disk must see what is wrong."""
-    with folder.database.read() as connection:
+    with folder.database.write(Step.BY_HAND) as connection:
         connection.exec_driver_sql("PRAGMA query_only = ON")
     note_look(folder, "study_looked_at", command="show", study_instance_uid="1.2.3")
     assert "not in the audit trail: " in capsys.readouterr().err
