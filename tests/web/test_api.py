@@ -13,8 +13,8 @@ from tests.web.program import Program
 
 # it ends the session in which the others are asked
 LOGOUT = "/api/session"
-EXAMPLES = 15
-"""Of each operation; `python -m benchmarks` is no place for more, and a night's run takes --max-examples."""
+EXAMPLES = 8
+"""Of each operation, beside those at the borders of what is described."""
 
 
 @pytest.fixture(scope="module")
